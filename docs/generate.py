@@ -1,0 +1,89 @@
+"""Write the pages of docs/ that are made from the code, or check that they are up to date.
+
+python docs/generate.py            write them
+python docs/generate.py --check    exit 1 and name those that are out of date
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from selchat.settings import documentation  # noqa: E402
+from selchat.sources import CONFIG_VARIABLE  # noqa: E402
+
+DOCS = ROOT / "docs"
+COMMAND = "python docs/generate.py"
+
+
+def configuration() -> str:
+    """docs/configuration.md: every server setting, from `selchat/settings.py`."""
+    lines = [
+        f"<!-- Made from selchat/settings.py by `{COMMAND}`: change it there. -->",
+        "",
+        "# Configuration of the server",
+        "",
+        "A setting comes from one of four places; the later wins:",
+        "",
+        "1. its default;",
+        f"2. a TOML file, named by `--config FILE` or `{CONFIG_VARIABLE}`: `line_limit = 65536`;",
+        "3. the environment: `SELCHAT_LINE_LIMIT=65536` (an empty variable counts as not set);",
+        "4. a flag: `selchat-server --line-limit 65536`.",
+        "",
+        "So the setting `line_limit` is the flag `--line-limit` and the variable",
+        "`SELCHAT_LINE_LIMIT`, and likewise for all. A value that is not allowed stops the server",
+        "from starting, with exit code 2 and one line that says where it came from and what it may",
+        "be. So does a key that the file should not have; a `SELCHAT_…` variable that sets nothing",
+        "is only told of.",
+        "",
+        "| setting | default | what it is |",
+        "|---|---|---|",
+    ]
+    for row in documentation():
+        takes = row.takes[0].upper() + row.takes[1:]
+        lines.append(f"| `{row.name}` | {row.default} | {row.description} {takes}. |")
+    return "\n".join(lines) + "\n"
+
+
+#: Each generated file under docs/, and what makes its text: one row a file.
+GENERATED: dict[str, Callable[[], str]] = {
+    "configuration.md": configuration,
+}
+
+
+def stale(folder: Path = DOCS) -> list[str]:
+    """The names of the generated files that are missing in `folder` or differ from the code."""
+    return [
+        name
+        for name, make in GENERATED.items()
+        if not (folder / name).is_file() or (folder / name).read_text("utf-8") != make()
+    ]
+
+
+def write(folder: Path = DOCS) -> None:
+    """Write every generated file into `folder`."""
+    for name, make in GENERATED.items():
+        (folder / name).write_text(make(), "utf-8")
+
+
+def main(arguments: list[str]) -> int:
+    """Write, or with `--check` only compare; return the exit code."""
+    if arguments not in ([], ["--check"]):
+        print(f"docs/generate.py: type  {COMMAND}  or  {COMMAND} --check", file=sys.stderr)
+        return 2
+    names = stale()
+    if not arguments:
+        write()
+        return 0
+    for name in names:
+        print(f"docs/{name} is out of date: type  {COMMAND}", file=sys.stderr)
+    return 1 if names else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

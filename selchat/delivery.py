@@ -1,0 +1,258 @@
+"""The second half of a tick: what the hub has to tell becomes bytes for each reader.
+
+Neighbours in the order of the log that go to the same audience are one *run*: encoded once per
+tongue, joined once, and the same bytes object is queued for every reader. Only who wrote one of
+its messages, or is answered in between, gets pieces of its own.
+
+A reader with more than the soft limit waiting is given nothing more from memory. It falls behind
+(`Connection.catchup`), and what it missed is read from the log, a page a tick, when it reads again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import cast
+
+from selchat.connection import Connection
+from selchat.errors import Trimmed
+from selchat.hub.catchup import Catchup
+from selchat.hub.hub import Answer, Hub, Resumed, Told
+from selchat.hub.state import Peer
+from selchat.model import events
+from selchat.wire import Tongue
+
+log = logging.getLogger(__name__)
+
+
+class Delivery:
+    """Tells connections what stands in `hub.out`, after the commit and never before.
+
+    `wake` makes the loop tick again at once.
+    """
+
+    def __init__(self, hub: Hub, wake: Callable[[], None]) -> None:
+        self._hub = hub
+        self._wake = wake
+        self._hungry: dict[Connection, None] = {}  # what can be given more, in order
+        self._seq = hub.log.newest  # of the last entry told
+
+    def feed_later(self, connection: Connection) -> None:
+        """Go on with that connection in the next tick: there is room, or it has more to ask."""
+        if not self._hungry:
+            self._wake()
+        self._hungry[connection] = None
+
+    def deliver(self) -> None:
+        """Tell what there is to tell."""
+        out, self._hub.out = self._hub.out, []
+        run = _Run(())
+        for item in out:
+            if isinstance(item, Told):
+                if item.peers is not run.peers:
+                    run.give(self)
+                    run = _Run(item.peers)
+                run.tell(item)
+                self._seq = item.entry.seq
+            elif isinstance(item, Answer):
+                connection = cast(Connection, item.peer)
+                line = _answer(connection, item)
+                if line:
+                    run.answer(connection, self._seq, line)
+            else:
+                run.give(self)
+                run = _Run(())
+                connection = cast(Connection, item.peer)
+                if isinstance(item, Resumed):
+                    self._resume(connection, item)
+                else:
+                    _finish(connection)
+        run.give(self)
+        self._feed()
+
+    def fall_behind(self, connection: Connection, cursor: int) -> None:
+        """From now on give that connection what comes after `cursor` from the log."""
+        if connection.session is not None:
+            self._begin(connection, Catchup(self._hub.log, connection.session, cursor, 0))
+
+    def _resume(self, connection: Connection, item: Resumed) -> None:
+        if connection.session is not item.session:
+            return  # it was taken over at once
+        try:
+            catchup = Catchup(self._hub.log, item.session, item.after, self._hub.log.newest)
+        except Trimmed:
+            _lose(connection)
+            return
+        self._begin(connection, catchup)
+        self.feed_later(connection)
+
+    def _begin(self, connection: Connection, catchup: Catchup) -> None:
+        connection.catchup = catchup
+        connection.answers = deque()
+        connection.stream.hold(True)  # what it asks would be answered in the past
+
+    def _feed(self) -> None:
+        """One page, or one allowance of commands, for each connection that is ready for it."""
+        hungry, self._hungry = self._hungry, {}
+        for connection in hungry:
+            if connection.stream.full:
+                continue  # it will say so when it is drained
+            if connection.catchup is not None and not self._feed_page(connection, connection.catchup):
+                continue
+            connection.work()
+            if connection not in self._hungry:
+                connection.stream.hold(False)
+        if self._hub.out:
+            self._wake()
+
+    def _feed_page(self, connection: Connection, catchup: Catchup) -> bool:
+        """Give a page of what was missed; True if the present is reached."""
+        tongue, answers = connection.tongue, connection.answers
+        if tongue is None or answers is None or connection.session is None:
+            return True
+        try:
+            page, caught_up = catchup.page(self._hub.settings.page)
+        except Trimmed:
+            _lose(connection)
+            return False
+        write = connection.stream.write
+        for fact in page:
+            while answers and answers[0][0] < fact.seq:
+                write(answers.popleft()[1])
+            write(_encode(tongue, fact))
+        if caught_up:
+            for _, line in answers:
+                write(line)
+            connection.catchup = connection.answers = None
+        elif not connection.stream.full:
+            self.feed_later(connection)
+        return caught_up
+
+
+class _Run:
+    """Entries for the same peers, one behind the other, and the answers between them."""
+
+    __slots__ = ("_apart", "_told", "peers")
+
+    def __init__(self, peers: tuple[Peer, ...]) -> None:
+        self.peers = peers
+        self._told: list[Told] = []
+        # For who does not get exactly what all get: at which places it gets nothing, or more.
+        self._apart: dict[Connection, list[tuple[int, int, bytes]]] = {}
+
+    def tell(self, item: Told) -> None:
+        if item.author is not None:
+            author = cast(Connection, item.author)
+            self._apart.setdefault(author, []).append((len(self._told), 0, b""))
+        self._told.append(item)
+
+    def answer(self, connection: Connection, seq: int, line: bytes) -> None:
+        self._apart.setdefault(connection, []).append((len(self._told), seq, line))
+
+    def give(self, delivery: Delivery) -> None:
+        """Queue it for everybody."""
+        told, apart = self._told, self._apart
+        if told:
+            first = told[0].entry.seq
+            lines: dict[type[Tongue], list[bytes]] = {}
+            chunks: dict[type[Tongue], bytes] = {}
+            for peer in self.peers:
+                connection = cast(Connection, peer)
+                if connection.tongue is None:
+                    continue
+                tongue = type(connection.tongue)
+                chunk = chunks.get(tongue)
+                if chunk is None:
+                    encoded = [_encode(tongue, item.entry.fact) for item in told]
+                    lines[tongue] = encoded
+                    chunk = chunks[tongue] = b"".join(encoded)
+                if connection in apart:
+                    self._give_apart(delivery, connection, apart.pop(connection), lines[tongue])
+                else:
+                    _give(delivery, connection, first, chunk)
+        for connection, places in apart.items():
+            for _, seq, line in places:
+                if line:
+                    _give_answer(connection, seq, line)
+
+    def _give_apart(
+        self,
+        delivery: Delivery,
+        connection: Connection,
+        places: list[tuple[int, int, bytes]],
+        lines: list[bytes],
+    ) -> None:
+        start = 0
+        for place, seq, line in places:
+            self._give_slice(delivery, connection, lines, start, place)
+            start = place
+            if line:
+                _give_answer(connection, seq, line)
+            else:
+                start += 1  # its own words
+        self._give_slice(delivery, connection, lines, start, len(lines))
+
+    def _give_slice(
+        self, delivery: Delivery, connection: Connection, lines: list[bytes], start: int, end: int
+    ) -> None:
+        if start < end:
+            first = self._told[start].entry.seq
+            _give(delivery, connection, first, b"".join(lines[start:end]))
+
+
+def _give(delivery: Delivery, connection: Connection, first: int, chunk: bytes) -> None:
+    """Queue live entries, the first of which has the `seq` `first`."""
+    if connection.catchup is not None:
+        return
+    if connection.stream.full:
+        delivery.fall_behind(connection, first - 1)
+    else:
+        connection.stream.write(chunk)
+
+
+def _give_answer(connection: Connection, seq: int, line: bytes) -> None:
+    if connection.answers is not None:
+        connection.answers.append((seq, line))
+    else:
+        connection.stream.write(line)
+
+
+def _encode(tongue: type[Tongue] | Tongue, event: events.Event) -> bytes:
+    try:
+        return tongue.encode(event)
+    except Exception:
+        log.exception("%r could not be told", event)
+        return b""
+
+
+def _answer(connection: Connection, item: Answer) -> bytes:
+    tongue = connection.tongue
+    if tongue is None:
+        return b""
+    if item.command is None:
+        return _encode(tongue, item.event)
+    try:
+        return tongue.answer(item.command, item.event)
+    except Exception:
+        log.exception("%r could not be answered", item.command)
+        return b""
+
+
+def _finish(connection: Connection) -> None:
+    """End a connection: what it is still to be answered goes out, what it missed does not."""
+    if connection.answers is not None:
+        for _, line in connection.answers:
+            connection.stream.write(line)
+        connection.catchup = connection.answers = None
+    connection.stream.finish()
+
+
+def _lose(connection: Connection) -> None:
+    """The log does not hold what this reader has missed: better a clear end than a gap."""
+    error = events.Error(
+        code="fell-behind", text="you read too slowly, and what you missed is no longer kept"
+    )
+    if connection.tongue is not None:
+        connection.stream.write(_encode(connection.tongue, error))
+    connection.ended()

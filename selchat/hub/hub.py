@@ -1,0 +1,191 @@
+"""The hub: orders what happens, and says who is to be told.
+
+Every durable change takes the same way, `Hub.order`: an entry with the next `seq` and the time
+goes to the log, is applied to the state at once, and stands in `out` together with the answers,
+in the order in which all of it is to be told. Nothing of `out` may be told before the log has
+committed; delivery.py does that at the end of the tick.
+
+`order` is the seam where another sequencer could put the entries of several nodes into one order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import islice
+from typing import NamedTuple, Protocol
+
+from selchat.errors import Refusal
+from selchat.hub.state import Cancellable, Peer, Room, Session, State, User
+from selchat.model import entries, names
+from selchat.model.commands import Command
+from selchat.model.entries import Entry
+from selchat.model.events import AnyFact, Event, Fact, Ok
+from selchat.settings import ServerSettings
+from selchat.store import Log
+
+_GUESSES = 100
+"""Names that a 'did you mean' looks at: comparing all could take long."""
+
+
+class Told(NamedTuple):
+    """An entry, and the connections that are told of it: `peers` but the author's own."""
+
+    entry: Entry
+    peers: tuple[Peer, ...]
+    author: Peer | None
+
+
+class Answer(NamedTuple):
+    """An event for one connection; `command` is what it answers, None where nothing was asked."""
+
+    event: Event
+    peer: Peer
+    command: Command | None
+
+
+class Resumed(NamedTuple):
+    """A connection has come back to its session, and is to get what came after `after`."""
+
+    peer: Peer
+    session: Session
+    after: int
+
+
+class Close(NamedTuple):
+    """A connection ends, after what it was told before."""
+
+    peer: Peer
+
+
+class World(Protocol):
+    """What the hub needs of the world and cannot reach by itself."""
+
+    def now(self) -> int:
+        """Milliseconds since 1970 (UTC)."""
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Cancellable:
+        """Call `callback` once, in `delay` seconds."""
+
+    def secret(self) -> str:
+        """A new word that nobody can guess, of characters that need no quoting."""
+
+
+class Hub:
+    """What the commands work with: the state, the log, and `out`, what the tick has to tell."""
+
+    def __init__(self, log: Log, settings: ServerSettings, world: World) -> None:
+        self.log = log
+        self.settings = settings
+        self.world = world
+        self.state = State()
+        self.out: list[Told | Answer | Resumed | Close] = []
+        self._now = 0
+        self._stamp = ""
+
+    # What happens
+
+    def order(
+        self,
+        kind: type[AnyFact],
+        *fields: object,
+        conversation: str = "",
+        users: tuple[int, ...] = (),
+        session: int = 0,
+        post_id: str | None = None,
+    ) -> Entry:
+        """Put a fact of that kind, with those fields, at the end of the log, and apply it."""
+        fact = kind(self.log.newest + 1, self._time(), *fields)  # type: ignore[arg-type]
+        entry = Entry(fact, conversation, users, session, post_id)
+        self.log.append(entry)
+        self.state.apply(entry)
+        return entry
+
+    def order_in(
+        self, room: Room, session: Session, kind: type[AnyFact], *fields: object, by: int | None = None
+    ) -> Entry:
+        """Order a fact that concerns a user in a room; `by` is the session that caused it."""
+        return self.order(
+            kind,
+            *fields,
+            conversation=entries.room(room.key),
+            users=(session.user.id,),
+            session=session.id if by is None else by,
+        )
+
+    def _time(self) -> str:
+        """The time now in RFC 3339 form. It never goes back, so that it agrees with `seq`."""
+        now = self.world.now()
+        if now > self._now:
+            self._now = now
+            self._stamp = datetime.fromtimestamp(now / 1000, UTC).isoformat(timespec="milliseconds")
+            self._stamp = self._stamp.removesuffix("+00:00") + "Z"
+        return self._stamp
+
+    # Who is told
+
+    def tell(self, entry: Entry, peers: tuple[Peer, ...], author: Peer | None) -> None:
+        """Tell `peers` of an entry, but for `author`."""
+        self.out.append(Told(entry, peers, author))
+
+    def answer(self, peer: Peer | None, event: Event, command: Command | None = None) -> None:
+        """Tell one connection alone; nobody where it is None."""
+        if peer is not None:
+            self.out.append(Answer(event, peer, command))
+
+    def close(self, peer: Peer) -> None:
+        """End a connection after what it was told so far; what it sent besides is dropped."""
+        peer.closing = True
+        self.out.append(Close(peer))
+
+    def done(self, session: Session, command: Command, entry: Entry | None = None) -> None:
+        """Answer that it is done, and with which entry."""
+        fact: Fact | None = entry.fact if entry is not None else None
+        ok = Ok(command.id, fact.seq, fact.at) if fact is not None else Ok(command.id)
+        self.answer(session.peer, ok, command)
+
+    # Who and where
+
+    def room(self, text: str) -> Room:
+        """The room of that name, with or without `#`. Refusal `no-such-room`."""
+        name = text.removeprefix("#")
+        room = self.state.rooms.get(names.key(name))
+        if room is None:
+            hint = self._guess(name, self.state.rooms) or "/rooms lists them"
+            raise Refusal("no-such-room", f"there is no room #{_short(name)}: {hint}")
+        return room
+
+    def own_room(self, user: User, text: str) -> Room:
+        """The room of that name, of which `user` is a member. Refusal `not-a-member`."""
+        name = text.removeprefix("#")
+        room = user.rooms.get(names.key(name))
+        if room is None:
+            raise Refusal(
+                "not-a-member", f"you are not in #{_short(name)}: type /join {_short(name)} first"
+            )
+        return room
+
+    def user(self, text: str) -> User:
+        """The user of that name who is online, with or without `@`. Refusal `no-such-user`."""
+        name = text.removeprefix("@")
+        user = self.state.names.get(names.key(name))
+        if user is None:
+            hint = self._guess(name, self.state.names) or "/who lists who is here"
+            raise Refusal("no-such-user", f"there is no user {_short(name)} here: {hint}")
+        return user
+
+    def free_name(self, text: str, user: User | None = None) -> str:
+        """The name in the form to keep. Refusal `bad-name`, or `name-in-use` by another."""
+        name = names.user(text)
+        if self.state.names.get(names.key(name), user) is not user:
+            raise Refusal("name-in-use", f"the name {name} is in use: choose another")
+        return name
+
+    def _guess(self, name: str, known: dict[str, User] | dict[str, Room]) -> str:
+        meant = names.closest(names.key(name[: names.LONGEST]), islice(known, _GUESSES))
+        return f"did you mean {known[meant].name}?" if meant else ""
+
+
+def _short(name: str) -> str:
+    """A name that may be none, cut to the length of one."""
+    return name if len(name) <= names.LONGEST else name[: names.LONGEST] + "…"

@@ -1,0 +1,43 @@
+"""A row of the log: a fact, and where it is found again.
+
+An entry belongs to at most one *conversation*, where `history` finds it, and to the *personal
+streams* of the users whom it concerns by name: a direct message to both its ends, a join or a
+leave to the one who joined or left. With the conversations of the rooms that a user is in, its
+personal stream is all that it would have been told.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from selchat.model.events import AnyFact
+
+
+class Entry(Struct, frozen=True, gc=False):
+    """One entry of the log.
+
+    `conversation` is `room(…)`, `pair(…)` or empty; `users` are the ids of those in whose
+    personal stream it stands; `session` is the id of the session that caused it, 0 where none
+    did; `post_id` the id that this session gave its post.
+    """
+
+    fact: AnyFact
+    conversation: str
+    users: tuple[int, ...] = ()
+    session: int = 0
+    post_id: str | None = None
+
+    @property
+    def seq(self) -> int:
+        """Its place in the log."""
+        return self.fact.seq
+
+
+def room(key: str) -> str:
+    """The conversation of the room with that key (model/names.py)."""
+    return "#" + key
+
+
+def pair(one: int, other: int) -> str:
+    """The conversation of two users, by their ids; the same in either order."""
+    return f"@{one}:{other}" if one < other else f"@{other}:{one}"

@@ -1,0 +1,87 @@
+"""The one rule for the names of users and rooms.
+
+A name has 1 to 32 letters and digits of any script, `-`, `_` and `.`, at least one of them a
+letter or a digit. It is kept in Unicode normalization form NFKC, so that `ａｌｉｃｅ` (full width)
+is `alice`; two names are the same if their keys are: NFKC and case folding (UAX #15; Unicode
+3.13, D145). Vowel signs and other combining marks count as part of the letter that they follow,
+as in RFC 8264 section 9.1 ("LetterDigits"): Hindi or Thai could not be written without them. More
+than two on one letter are refused, because they climb over the lines above.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from selchat.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LONGEST = 32
+"""Characters in a name: what fits a column of a terminal beside the text."""
+
+RESERVED = frozenset({"quit", "you"})
+"""Names that would imitate something: the command `quit`, and `you` in '* you joined #room'."""
+
+_MARKS_ON_A_LETTER = 2
+
+
+@lru_cache(maxsize=16_384)
+def key(name: str) -> str:
+    """The form under which a name is looked up: equal for names that are the same.
+
+    Takes any string, also one that is no name (its key then finds nothing).
+    """
+    if name.isascii():
+        return name.lower()
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return unicodedata.normalize("NFKC", folded)
+
+
+def user(text: str) -> str:
+    """Check a user's name; return it in the form to keep. Raises `Refusal` `bad-name`."""
+    name = _checked(text, "a name")
+    if key(name) in RESERVED:
+        raise Refusal("bad-name", f"the name {name} means something else here: choose another")
+    return name
+
+
+def room(text: str) -> str:
+    """Check a room's name, with or without its `#`; return it without, in the form to keep.
+
+    Raises `Refusal` `bad-name`.
+    """
+    return _checked(text.removeprefix("#"), "a room's name")
+
+
+def closest(text: str, known: Iterable[str]) -> str | None:
+    """The known word that `text` was probably meant to be, for a 'did you mean'; None if none."""
+    found = get_close_matches(text, known, n=1, cutoff=0.7)
+    return found[0] if found else None
+
+
+def _checked(text: str, what: str) -> str:
+    # A longer text may still normalize to a valid name, but only a short one is worth the work.
+    name = unicodedata.normalize("NFKC", text) if len(text) <= 4 * LONGEST else text
+    if not 1 <= len(name) <= LONGEST:
+        raise Refusal("bad-name", f"{what} has 1 to {LONGEST} characters: choose another")
+    marks = 0
+    for character in name:
+        category = unicodedata.category(character)
+        if category[0] == "M" and category != "Me" and marks < _MARKS_ON_A_LETTER:
+            marks += 1
+        elif category[0] == "L" or category == "Nd":
+            marks = 0
+        elif character in "-_.":
+            marks = _MARKS_ON_A_LETTER  # nothing to put a mark on
+        else:
+            break
+    else:
+        if unicodedata.category(name[0])[0] != "M" and any(map(str.isalnum, name)):
+            return name
+    raise Refusal(
+        "bad-name", f"{what} is made of letters, digits, '-', '_' and '.' only: choose another"
+    )

@@ -1,0 +1,207 @@
+"""The server, put together: listener, connections, hub, log, and the order at a tick's end."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from selchat.connection import Connection
+from selchat.delivery import Delivery
+from selchat.errors import StartError
+from selchat.hub.hub import Hub
+from selchat.loop import Loop, Timer
+from selchat.model import events
+from selchat.settings import ServerSettings
+from selchat.store.memory import MemoryLog
+from selchat.stream import Limits, Listener, Streams, listen
+
+log = logging.getLogger(__name__)
+
+
+class _World(NamedTuple):
+    """Clock, timers and chance, for the hub."""
+
+    loop: Loop
+
+    def now(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
+        return self.loop.call_later(delay, callback)
+
+    def secret(self) -> str:
+        return secrets.token_urlsafe(24)
+
+
+class Server:
+    """Everything that one server process has. Raises `StartError` where it cannot listen.
+
+    A tick ends in this order, and promise 1 rests on it: commit what was applied, tell it,
+    send it.
+    """
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        self.loop = Loop()
+        self.streams = Streams(
+            self.loop,
+            Limits(
+                read_size=settings.read_size,
+                write_budget=settings.write_budget,
+                soft=settings.soft_limit,
+                hard=settings.hard_limit,
+                linger=settings.linger,
+            ),
+        )
+        self.log = MemoryLog(settings.memory_entries)
+        self.hub = Hub(self.log, settings, _World(self.loop))
+        self.delivery = Delivery(self.hub, self._wake)
+        self._connections: dict[Connection, None] = {}
+        self._stopping = False
+        self._clean = True
+        sockets = _listen(settings)
+        self.host = _host(settings, sockets)
+        self.port: int = sockets[0].getsockname()[1]
+        self._listener = Listener(self.streams, sockets, self._accepted, settings.accept_batch)
+        self.loop.on_tick_end(self._end_tick)
+
+    def run(self) -> int:
+        """Serve until a signal; return the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.loop.on_signal(number, self._signalled)
+        try:
+            self.loop.run()
+        finally:
+            for connection in tuple(self._connections):
+                connection.stream.abort(None)
+            self._listener.close()
+            self.log.close()
+            self.loop.close()
+        return 0 if self._clean else 1
+
+    def forget(self, connection: Connection) -> None:
+        """That connection is closed."""
+        self._connections.pop(connection, None)
+        if self._stopping and not self._connections:
+            self.loop.stop()
+
+    def stop(self) -> None:
+        """Stop in good order: accept nobody, tell everybody, send what is due, and end."""
+        self._stopping = True
+        self._listener.close()
+        for connection in self._connections:
+            self.hub.answer(connection, events.Notice("server-stopping", "the server is stopping"))
+            self.hub.close(connection)
+        self.loop.call_later(self.settings.stop_timeout, self.loop.stop)
+        if not self._connections:
+            self.loop.stop()
+
+    def _accepted(self, sock: socket.socket, address: tuple[str, int]) -> None:
+        self._connections[Connection(self, sock)] = None
+        log.debug("connection from %s port %d", *address)
+
+    def _end_tick(self) -> None:
+        self.log.commit()
+        self.delivery.deliver()
+        self.streams.flush()
+
+    def _wake(self) -> None:
+        self.loop.call_later(0, _nothing)
+
+    def _signalled(self) -> None:
+        if self._stopping:
+            log.warning("stopped at once, by a second signal")
+            self._clean = False
+            self.loop.stop()
+        else:
+            log.info("stopping")
+            self.stop()
+
+
+def run(settings: ServerSettings) -> int:
+    """Run a server with those settings until it is told to stop; return the exit code."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+    server = Server(settings)
+    try:
+        print(f"selchat-server listening on {server.host}:{server.port}", flush=True)
+        for line in hints(server.host, server.port):
+            print(line, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        log.warning("nobody reads what is printed")
+    return server.run()
+
+
+def hints(host: str, port: int) -> list[str]:
+    """What to tell the operator: where others reach this server, and what they type."""
+    if host.strip("[]") in ("::", "0.0.0.0"):
+        addresses = _outward(ipv6=host == "[::]")
+    else:
+        addresses = [host]
+    if not addresses:
+        addresses = ["localhost"]
+    commands = [f"selchat-client {address}:{port}" for address in addresses]
+    if len(commands) == 1:
+        return [f"others join with:  {commands[0]}"]
+    return ["others join with one of:", *(f"    {command}" for command in commands)]
+
+
+def _outward(ipv6: bool) -> list[str]:
+    """The addresses of this machine that others can reach, IPv4 first."""
+    # Imported here, because it is not needed where an address is given.
+    import ifaddr
+
+    four, six = [], []
+    for adapter in ifaddr.get_adapters():
+        for address in adapter.ips:
+            if isinstance(address.ip, str):
+                if not address.ip.startswith(("127.", "169.254.")):
+                    four.append(address.ip)
+            elif ipv6 and address.ip[0] != "::1" and not address.ip[0].startswith("fe80:"):
+                six.append(f"[{address.ip[0]}]")
+    return four + six
+
+
+def _listen(settings: ServerSettings) -> list[socket.socket]:
+    where = settings.host or "this machine"
+    try:
+        return listen(settings.host, settings.port, settings.backlog, settings.keepalive)
+    except socket.gaierror as error:
+        raise StartError(
+            f"there is no host {where} ({error.strerror}): give --host an address of this machine"
+        ) from None
+    except PermissionError:
+        raise StartError(
+            f"port {settings.port} needs more rights: choose one above 1023 with --port"
+        ) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if "in use" in reason:
+            raise StartError(
+                f"port {settings.port} is in use by another program: "
+                "stop that one, or choose another port with --port"
+            ) from None
+        raise StartError(
+            f"cannot listen on {where}, port {settings.port} ({reason}): "
+            "give --host an address of this machine, or leave it out for all"
+        ) from None
+
+
+def _host(settings: ServerSettings, sockets: list[socket.socket]) -> str:
+    """What the ready line calls the addresses that are listened on."""
+    if settings.host is not None:
+        return f"[{settings.host}]" if ":" in settings.host else settings.host
+    return "[::]" if any(sock.family == socket.AF_INET6 for sock in sockets) else "0.0.0.0"
+
+
+def _nothing() -> None:
+    """A timer's only use can be that the loop ticks."""

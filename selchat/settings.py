@@ -1,0 +1,279 @@
+"""Every tunable, documented where it is defined.
+
+Each server setting is one annotated field of `ServerSettings`: its flag, its variable, its TOML
+key, its limits, its text in `--help` and its row in docs/configuration.md all come from that
+field. Where the values come from, and what wins, is the subject of sources.py.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, get_args, get_origin
+
+from msgspec import Meta, Struct
+from msgspec.structs import FieldInfo, fields
+
+DEFAULT_PORT: Final = 9000
+VARIABLE_PREFIX: Final = "SELCHAT_"
+
+_YEAR: Final = 31_536_000.0
+_GIB: Final = 2**30
+
+
+def _bytes(description: str) -> Meta:
+    return Meta(ge=512, le=_GIB, description=description, extra={"unit": "bytes"})
+
+
+def _count(description: str, le: int) -> Meta:
+    return Meta(ge=1, le=le, description=description)
+
+
+def _seconds(description: str, ge: float = 0.1) -> Meta:
+    return Meta(ge=ge, le=_YEAR, description=description, extra={"unit": "seconds"})
+
+
+class ServerSettings(Struct, frozen=True, kw_only=True):
+    """Every tunable of the server. `load` checks the limits; the constructor does not."""
+
+    host: Annotated[
+        str | None,
+        Meta(
+            description="Address or host name to listen on; all addresses, IPv4 and IPv6, "
+            "unless it is set.",
+            extra={
+                "takes": "an address or a host name, such as 127.0.0.1 or ::1",
+                "placeholder": "HOST",
+            },
+        ),
+    ] = None
+    port: Annotated[
+        int,
+        Meta(ge=0, le=65_535, description="TCP port to listen on; 0 picks a free one."),
+    ] = DEFAULT_PORT
+    data: Annotated[
+        str | None,
+        Meta(
+            description="Folder for what the server keeps. In this version the log is in memory "
+            "and nothing is written there.",
+            extra={"takes": "the path of a folder", "placeholder": "DIR"},
+        ),
+    ] = None
+    line_limit: Annotated[
+        int,
+        _bytes(
+            "Longest line that a client may send. A longer one is dropped to its newline and "
+            "answered by one error. 64 KiB holds any message that people type or paste, and "
+            "bounds what a client that never ends its line can make the server hold."
+        ),
+    ] = 65_536
+    read_size: Annotated[
+        int,
+        _bytes(
+            "Most bytes read from one connection in a tick. 64 KiB empties a usual socket buffer "
+            "in one system call, and keeps a client that floods from holding up the others."
+        ),
+    ] = 65_536
+    write_budget: Annotated[
+        int,
+        _bytes(
+            "Most bytes written to one connection in a tick. 256 KiB is a page of history at "
+            "once, and keeps one big reader from holding up the others."
+        ),
+    ] = 262_144
+    soft_limit: Annotated[
+        int,
+        _bytes(
+            "Bytes waiting to go out to one connection above which it is not read, and gets no "
+            "more live entries into memory. 256 KiB is what one tick may write to it."
+        ),
+    ] = 262_144
+    hard_limit: Annotated[
+        int,
+        _bytes(
+            "Bytes waiting to go out to one connection above which it is closed with a reason. "
+            "Must be greater than soft_limit. 4 MiB leaves room for every answer that was under "
+            "way when the soft limit was passed."
+        ),
+    ] = 4_194_304
+    backlog: Annotated[
+        int,
+        _count(
+            "Connections that the system holds until they are accepted. 1024 is enough for all "
+            "clients coming back at once after a restart; Linux caps it at net.core.somaxconn.",
+            le=65_535,
+        ),
+    ] = 1024
+    accept_batch: Annotated[
+        int,
+        _count(
+            "Connections accepted in a tick. 128 keep a rush of new ones from holding up those "
+            "who are already connected; the rest wait in the backlog.",
+            le=65_535,
+        ),
+    ] = 128
+    login_timeout: Annotated[
+        float,
+        _seconds(
+            "Time from connecting to being logged in. A minute lets a person type a name into nc "
+            "and frees what silent connections hold."
+        ),
+    ] = 60.0
+    name_attempts: Annotated[
+        int,
+        _count(
+            "Further tries that a connection has after its first log-in was refused, before it is "
+            "closed. Three are enough for a person whose name is in use.",
+            le=1000,
+        ),
+    ] = 3
+    ping_after: Annotated[
+        float,
+        _seconds(
+            "An idle JSON client is pinged after this long. A minute is shorter than what routers "
+            "and load balancers commonly forget idle connections after."
+        ),
+    ] = 60.0
+    ping_timeout: Annotated[
+        float,
+        _seconds(
+            "A JSON client that has not answered a ping for this long has lost its connection. A "
+            "minute forgives a slow mobile network."
+        ),
+    ] = 60.0
+    keepalive: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=32_767,
+            description="Idle time after which TCP itself probes a connection; it finds dead peers "
+            "of the text tongue, which has no ping. The system's own default is two hours.",
+            extra={"unit": "seconds"},
+        ),
+    ] = 60
+    linger: Annotated[
+        float,
+        _seconds(
+            "How long a closing connection is waited for to take its last lines and close its "
+            "side. Closing at once could destroy the reason that is still under way.",
+            ge=0.0,
+        ),
+    ] = 2.0
+    grace: Annotated[
+        float,
+        _seconds(
+            "How long name, presence and rooms of a session with a token are kept when its "
+            "connection is lost. Two minutes cover a change of network or a restart.",
+            ge=0.0,
+        ),
+    ] = 120.0
+    token_lifetime: Annotated[
+        float,
+        _seconds(
+            "How long after its last contact a session's token is valid and its post ids are "
+            "remembered. At least grace. A day covers a laptop that slept all night.",
+            ge=0.0,
+        ),
+    ] = 86_400.0
+    memory_entries: Annotated[
+        int,
+        _count(
+            "Entries that the log in memory holds; the oldest go first. 200000 are many days of "
+            "a busy room, and a bound for the memory they take.",
+            le=1_000_000_000,
+        ),
+    ] = 200_000
+    page: Annotated[
+        int,
+        _count(
+            "Most entries in one page of history; a client that asks for more gets this many. "
+            "200 fill several screens.",
+            le=10_000,
+        ),
+    ] = 200
+    message_lines: Annotated[
+        int,
+        _count(
+            "Lines that one message may have. 200 hold a pasted traceback or a screen of code; "
+            "each line is repeated with its author's name in the text tongue, so many empty "
+            "lines would be a small message that makes a large one.",
+            le=100_000,
+        ),
+    ] = 200
+    list_limit: Annotated[
+        int,
+        _count("Most names or rooms that one answer lists, so that it stays readable.", le=100_000),
+    ] = 500
+    stop_timeout: Annotated[
+        float,
+        _seconds(
+            "How long stopping waits for clients to take their last lines. 3 s is well within "
+            "what service managers wait before they kill (10 to 90 s).",
+            ge=0.0,
+        ),
+    ] = 3.0
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="Least severe kind of log line that goes to standard error."),
+    ] = "info"
+
+
+class ClientOptions(Struct, frozen=True, kw_only=True):
+    """What the client's command line asks for."""
+
+    host: str
+    port: int
+    user: str | None
+    """None: ask for it, on a terminal."""
+    json: bool
+    """Print events as JSON lines."""
+
+
+class SettingRow(Struct, frozen=True, kw_only=True):
+    """One server setting as people see it; every text is one line."""
+
+    name: str
+    """The key in the TOML file."""
+    flag: str
+    variable: str
+    placeholder: str
+    """What stands for the value after the flag."""
+    takes: str
+    """What it may be, with the limits: 'a whole number of bytes from 512 to 1073741824'."""
+    default: str
+    description: str
+    type: object
+    """The annotated type, for msgspec."""
+
+
+def documentation() -> tuple[SettingRow, ...]:
+    """Every server setting, in the order of `ServerSettings`."""
+    return tuple(_row(field) for field in fields(ServerSettings))
+
+
+def _row(field: FieldInfo) -> SettingRow:
+    base, meta = get_args(field.type)
+    takes, placeholder = _takes(base, meta)
+    return SettingRow(
+        name=field.name,
+        flag="--" + field.name.replace("_", "-"),
+        variable=VARIABLE_PREFIX + field.name.upper(),
+        placeholder=placeholder,
+        takes=takes,
+        default="not set" if field.default is None else _plain(field.default),
+        description=meta.description or "",
+        type=field.type,
+    )
+
+
+def _takes(base: object, meta: Meta) -> tuple[str, str]:
+    extra = meta.extra or {}
+    if get_origin(base) is Literal:
+        return "one of " + ", ".join(get_args(base)), "LEVEL"
+    if "takes" in extra:
+        return extra["takes"], extra["placeholder"]
+    unit = extra.get("unit")
+    number = ("a whole number" if base is int else "a number") + (f" of {unit}" if unit else "")
+    return f"{number} from {_plain(meta.ge)} to {_plain(meta.le)}", unit.upper() if unit else "N"
+
+
+def _plain(value: object) -> str:
+    return f"{value:.10g}" if isinstance(value, float) else str(value)

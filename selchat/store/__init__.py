@@ -1,0 +1,58 @@
+"""The contract of a log: entries in `seq` order, found again by conversation and by person.
+
+What is appended is readable at once, and durable after `commit`; nobody may be told of an entry
+before that. One conformance suite (tests/unit/test_store.py) holds for every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from selchat.model.entries import Entry
+
+
+class Log(Protocol):
+    """An ordered, append-only log."""
+
+    id: str
+    """A random name made with the log: another one after it was replaced."""
+
+    @property
+    def newest(self) -> int:
+        """The `seq` of the last entry appended; 0 where there is none."""
+
+    @property
+    def trimmed(self) -> int:
+        """The `seq` up to which entries may have been forgotten; 0 where none were."""
+
+    def append(self, entry: Entry) -> None:
+        """Add an entry whose `seq` is above `newest`. It becomes durable with `commit`."""
+
+    def commit(self) -> None:
+        """Make all that was appended durable. Raises `StoreError`; then none of it is."""
+
+    def conversation(self, name: str, after: int, limit: int) -> list[Entry]:
+        """The first `limit` entries of a conversation above `after`, oldest first.
+
+        Raises `Trimmed` where entries above `after` were forgotten.
+        """
+
+    def before(self, name: str, before: int | None, limit: int) -> list[Entry]:
+        """The last `limit` entries of a conversation below `before` (None: of all), oldest
+        first; fewer where older ones were forgotten."""
+
+    def personal(self, user: int, after: int, limit: int) -> list[Entry]:
+        """The first `limit` entries of a user's personal stream above `after`, oldest first.
+
+        Raises `Trimmed` as `conversation` does.
+        """
+
+    def find_post(self, session: int, post_id: str) -> Entry | None:
+        """The entry of the post to which that session gave that id; None if there is none."""
+
+    def entries(self, after: int = 0) -> Iterator[Entry]:
+        """All entries above `after`, oldest first."""
+
+    def close(self) -> None:
+        """Commit nothing more and give back what is held."""

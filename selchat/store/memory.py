@@ -1,0 +1,125 @@
+"""A log in memory: ordered and complete while the process lives, gone with it.
+
+It holds a bounded number of entries. The oldest are forgotten first, so `trimmed` grows.
+"""
+
+from __future__ import annotations
+
+import secrets
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from operator import attrgetter
+
+from selchat.errors import Trimmed
+from selchat.model.entries import Entry
+
+_seq = attrgetter("seq")
+
+
+class _Strand:
+    """Entries in order, of which the oldest can be forgotten cheaply: a list with a dead head."""
+
+    __slots__ = ("_dead", "_entries")
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+        self._dead = 0
+
+    def append(self, entry: Entry) -> None:
+        self._entries.append(entry)
+
+    def forget_oldest(self) -> bool:
+        """Drop the oldest entry; True when none is left."""
+        self._dead += 1
+        if self._dead * 2 > len(self._entries):
+            del self._entries[: self._dead]
+            self._dead = 0
+        return not self._entries
+
+    def after(self, seq: int, limit: int) -> list[Entry]:
+        start = bisect_right(self._entries, seq, self._dead, key=_seq)
+        return self._entries[start : start + limit]
+
+    def before(self, seq: int | None, limit: int) -> list[Entry]:
+        end = len(self._entries)
+        if seq is not None:
+            end = bisect_left(self._entries, seq, self._dead, key=_seq)
+        return self._entries[max(self._dead, end - limit) : end]
+
+
+class MemoryLog:
+    """A `Log` of at most `capacity` entries."""
+
+    def __init__(self, capacity: int) -> None:
+        self.id = secrets.token_hex(8)
+        self.newest = 0
+        self.trimmed = 0
+        self._capacity = capacity
+        self._entries: deque[Entry] = deque()
+        self._strands: dict[str | int, _Strand] = {}  # by conversation, and by user id
+        self._posts: dict[tuple[int, str], Entry] = {}
+
+    def append(self, entry: Entry) -> None:
+        """Add an entry. ValueError if its `seq` is not above all others."""
+        if entry.seq <= self.newest:
+            raise ValueError(f"entry {entry.seq} comes after entry {self.newest}")
+        self.newest = entry.seq
+        self._entries.append(entry)
+        for name in _strands(entry):
+            strand = self._strands.get(name)
+            if strand is None:
+                strand = self._strands[name] = _Strand()
+            strand.append(entry)
+        if entry.post_id is not None:
+            self._posts[entry.session, entry.post_id] = entry
+        if len(self._entries) > self._capacity:
+            self._forget_oldest()
+
+    def commit(self) -> None:
+        """Nothing is more durable here than having been appended."""
+
+    def conversation(self, name: str, after: int, limit: int) -> list[Entry]:
+        """See `Log`."""
+        return self._after(name, after, limit)
+
+    def before(self, name: str, before: int | None, limit: int) -> list[Entry]:
+        """See `Log`."""
+        strand = self._strands.get(name)
+        return strand.before(before, limit) if strand else []
+
+    def personal(self, user: int, after: int, limit: int) -> list[Entry]:
+        """See `Log`."""
+        return self._after(user, after, limit)
+
+    def find_post(self, session: int, post_id: str) -> Entry | None:
+        """See `Log`."""
+        return self._posts.get((session, post_id))
+
+    def entries(self, after: int = 0) -> Iterator[Entry]:
+        """See `Log`."""
+        start = bisect_right(self._entries, after, key=_seq)
+        return islice(self._entries, start, None)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _after(self, name: str | int, after: int, limit: int) -> list[Entry]:
+        if after < self.trimmed:
+            raise Trimmed(f"the log begins after entry {self.trimmed}")
+        strand = self._strands.get(name)
+        return strand.after(after, limit) if strand else []
+
+    def _forget_oldest(self) -> None:
+        entry = self._entries.popleft()
+        self.trimmed = entry.seq
+        for name in _strands(entry):
+            if self._strands[name].forget_oldest():
+                del self._strands[name]
+        if entry.post_id is not None:
+            del self._posts[entry.session, entry.post_id]
+
+
+def _strands(entry: Entry) -> tuple[str | int, ...]:
+    return (entry.conversation, *entry.users) if entry.conversation else entry.users

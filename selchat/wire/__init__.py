@@ -1,0 +1,49 @@
+"""The contract that every tongue (wire protocol) keeps.
+
+A tongue is a plain object for one connection. Bytes go in, commands come out; events go in, bytes
+come out. It never does I/O and it never raises, whatever the bytes: what cannot be understood
+comes out as an `Error` event, to be given back to the peer. What it holds back is bounded by
+`limit`. A new tongue is one file here, and one row of the table in sniff.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Protocol
+
+from selchat.model.commands import Command
+from selchat.model.events import Error, Event
+
+
+class Tongue(Protocol):
+    """One connection's side of a wire protocol."""
+
+    bare: ClassVar[bool]
+    """Whether its sessions end with the connection (no token brings them back)."""
+
+    pinged: ClassVar[bool]
+    """Whether an idle peer can be asked for a sign of life."""
+
+    def __init__(self, limit: int) -> None:
+        """A peer that nothing is known of; `limit` is the longest line in bytes."""
+
+    def receive(self, data: bytes) -> Iterator[Command | Error]:
+        """Give what `data` completes, one at a time.
+
+        It is lazy on purpose: what a line means can depend on what became of the one before
+        (`welcomed`). To be exhausted before the next call.
+        """
+
+    def welcomed(self) -> None:
+        """The peer is logged in."""
+
+    @staticmethod
+    def encode(event: Event, own: bool = False) -> bytes:
+        """What every reader of this tongue is sent for `event`; may be empty.
+
+        `own` is for what the reader said itself, from another session.
+        """
+
+    @staticmethod
+    def answer(command: Command, event: Event) -> bytes:
+        """What the one who sent `command` is sent for the answer `event`; may be empty."""

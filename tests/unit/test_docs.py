@@ -1,0 +1,43 @@
+"""The pages of docs/ that are made from the code say what the code says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from docs import generate
+from selchat.settings import documentation
+
+
+def test_the_generated_pages_are_up_to_date() -> None:
+    assert generate.stale() == [], f"type  {generate.COMMAND}"
+
+
+def test_a_page_that_differs_or_is_missing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "GENERATED", {"a.md": lambda: "a\n", "b.md": lambda: "b\n"})
+    assert generate.stale(tmp_path) == ["a.md", "b.md"]
+    generate.write(tmp_path)
+    assert generate.stale(tmp_path) == []
+    (tmp_path / "b.md").write_text("B\n")
+    assert generate.stale(tmp_path) == ["b.md"]
+
+
+def test_check_exits_with_1_and_names_what_to_type(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(generate, "stale", lambda: ["a.md"])
+    assert generate.main(["--check"]) == 1
+    assert capsys.readouterr().err == ("docs/a.md is out of date: type  python docs/generate.py\n")
+
+
+def test_an_unknown_argument_is_wrong_usage() -> None:
+    assert generate.main(["--chekc"]) == 2
+
+
+def test_every_setting_is_in_the_page() -> None:
+    page = generate.configuration()
+    for row in documentation():
+        assert f"| `{row.name}` | {row.default} | {row.description}" in page
