@@ -10,21 +10,20 @@ import logging
 import socket
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from selchat.hub.catchup import Catchup
 from selchat.hub.dispatch import TABLE, dispatch
+from selchat.hub.hub import Hub
 from selchat.hub.sessions import lost
-from selchat.loop import Timer
+from selchat.hub.state import Session
+from selchat.loop import Loop, Timer
 from selchat.model import events
 from selchat.model.commands import Command, Hello
-from selchat.stream import Stream
+from selchat.settings import ServerSettings
+from selchat.stream import Stream, Streams
 from selchat.wire import Tongue
 from selchat.wire.sniff import Refused, sniff
-
-if TYPE_CHECKING:
-    from selchat.hub.state import Session
-    from selchat.server import Server
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +31,21 @@ _ALLOWANCE = 1_000
 """What one connection may ask for in a tick, in the costs of the dispatcher's table. The rest of
 what it sent waits for the next tick, so that a chunk full of questions neither keeps the others
 waiting nor makes more answers than a connection may have waiting."""
+
+
+class House(Protocol):
+    """What a connection uses of the server that it belongs to."""
+
+    settings: ServerSettings
+    loop: Loop
+    streams: Streams
+    hub: Hub
+
+    def feed_later(self, connection: Connection) -> None:
+        """Go on with it in the next tick: there is room, or it has more to ask."""
+
+    def forget(self, connection: Connection) -> None:
+        """It is closed."""
 
 
 class Connection:
@@ -45,10 +59,10 @@ class Connection:
     __slots__ = (
         "_alive",
         "_commands",
+        "_house",
         "_pinged",
         "_refused",
         "_seen",
-        "_server",
         "_timer",
         "answers",
         "catchup",
@@ -58,8 +72,8 @@ class Connection:
         "tongue",
     )
 
-    def __init__(self, server: Server, sock: socket.socket) -> None:
-        self._server = server
+    def __init__(self, house: House, sock: socket.socket) -> None:
+        self._house = house
         self._alive = True
         self._commands: Iterator[Command | events.Error] | None = None
         self._pinged = False
@@ -70,10 +84,10 @@ class Connection:
         self.closing = False
         self.session: Session | None = None
         self.tongue: Tongue | None = None
-        self._timer: Timer | None = server.loop.call_later(
-            server.settings.login_timeout, self._too_slow
+        self._timer: Timer | None = house.loop.call_later(
+            house.settings.login_timeout, self._too_slow
         )
-        self.stream = Stream(server.streams, sock, self)
+        self.stream = Stream(house.streams, sock, self)
 
     @property
     def bare(self) -> bool:
@@ -97,29 +111,29 @@ class Connection:
             if isinstance(kind, Refused):
                 self._refuse(kind)
                 return
-            self.tongue = kind(self._server.settings.line_limit)
+            self.tongue = kind(self._house.settings.line_limit)
         self._commands = self.tongue.receive(data)
         self.work()
 
     def ended(self) -> None:
         """The peer has said all it will, and it is done: end the connection."""
         if not self.closing:
-            lost(self._server.hub, self, events.QUIT if self.bare else events.LOST)
-            self._server.hub.close(self)
+            lost(self._house.hub, self, events.QUIT if self.bare else events.LOST)
+            self._house.hub.close(self)
 
     def drained(self) -> None:
         """There is room for more: go on where the reader was."""
-        self._server.delivery.feed_later(self)
+        self._house.feed_later(self)
 
     def closed(self, reason: str | None) -> None:
         """The connection is gone."""
         self.closing = True
         self._commands = None
         self._stop_timer()
-        self._server.forget(self)
+        self._house.forget(self)
         if self.session is not None:
             log.info("%s lost the connection: %s", self.session.user.name, reason)
-            lost(self._server.hub, self, events.LOST)
+            lost(self._house.hub, self, events.LOST)
 
     # What was asked
 
@@ -127,7 +141,7 @@ class Connection:
         """Carry out what came, until the allowance of this tick is used up."""
         if self._commands is None:
             return
-        hub = self._server.hub
+        hub = self._house.hub
         allowance = _ALLOWANCE
         for item in self._commands:
             if isinstance(item, events.Error):
@@ -142,23 +156,25 @@ class Connection:
                 break
             if allowance <= 0:
                 self.stream.hold(True)
-                self._server.delivery.feed_later(self)
+                self._house.feed_later(self)
                 return
         self._commands = None
 
     def _log_in(self, command: Command) -> None:
         """After a command before the log-in: see whether it was one."""
-        settings = self._server.settings
+        settings = self._house.settings
         if self.session is not None and self.tongue is not None:
             self._refused = -1
             self.tongue.welcomed()
             self._stop_timer()
             if self.tongue.pinged:
-                self._timer = self._server.loop.call_later(settings.ping_after, self._look_alive)
+                self._timer = self._house.loop.call_later(settings.ping_after, self._look_alive)
         elif isinstance(command, Hello):
             self._refused += 1
             if self._refused > settings.name_attempts:
-                self._last_words("too-many-attempts", "too many log-ins were refused: connect again")
+                self._last_words(
+                    "too-many-attempts", "too many log-ins were refused: connect again"
+                )
 
     # What is wrong
 
@@ -174,12 +190,14 @@ class Connection:
             self.closing = True
             self.stream.finish()
         else:
-            seconds = self._server.settings.login_timeout
-            self._last_words("login-timeout", f"no log-in within {seconds:g} seconds: connect again")
+            seconds = self._house.settings.login_timeout
+            self._last_words(
+                "login-timeout", f"no log-in within {seconds:g} seconds: connect again"
+            )
 
     def _look_alive(self) -> None:
         """Once in a while: ping a peer that was silent, end it if that was no use."""
-        settings = self._server.settings
+        settings = self._house.settings
         delay = settings.ping_after
         if self._alive or self.stream.waiting or self.catchup is not None:
             # Who has unread output is slow, not gone, and would read the ping too late.
@@ -189,12 +207,12 @@ class Connection:
             return
         else:
             self._pinged = True
-            self._server.hub.answer(self, events.Ping())
+            self._house.hub.answer(self, events.Ping())
             delay = settings.ping_timeout
-        self._timer = self._server.loop.call_later(delay, self._look_alive)
+        self._timer = self._house.loop.call_later(delay, self._look_alive)
 
     def _last_words(self, code: str, text: str, lost_for: str | None = None) -> None:
-        hub = self._server.hub
+        hub = self._house.hub
         hub.answer(self, events.Error(code=code, text=text))
         if lost_for is not None:
             lost(hub, self, lost_for)

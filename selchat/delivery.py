@@ -98,7 +98,9 @@ class Delivery:
         for connection in hungry:
             if connection.stream.full:
                 continue  # it will say so when it is drained
-            if connection.catchup is not None and not self._feed_page(connection, connection.catchup):
+            if connection.catchup is not None and not self._feed_page(
+                connection, connection.catchup
+            ):
                 continue
             connection.work()
             if connection not in self._hungry:

@@ -85,6 +85,10 @@ class Server:
             self.loop.close()
         return 0 if self._clean else 1
 
+    def feed_later(self, connection: Connection) -> None:
+        """Go on with that connection in the next tick."""
+        self.delivery.feed_later(connection)
+
     def forget(self, connection: Connection) -> None:
         """That connection is closed."""
         self._connections.pop(connection, None)
@@ -143,13 +147,9 @@ def run(settings: ServerSettings) -> int:
 
 def hints(host: str, port: int) -> list[str]:
     """What to tell the operator: where others reach this server, and what they type."""
-    if host.strip("[]") in ("::", "0.0.0.0"):
-        addresses = _outward(ipv6=host == "[::]")
-    else:
-        addresses = [host]
-    if not addresses:
-        addresses = ["localhost"]
-    commands = [f"selchat-client {address}:{port}" for address in addresses]
+    everywhere = host in ("[::]", "0.0.0.0")
+    addresses = _outward(ipv6=host == "[::]") if everywhere else [host]
+    commands = [f"selchat-client {address}:{port}" for address in addresses or ["localhost"]]
     if len(commands) == 1:
         return [f"others join with:  {commands[0]}"]
     return ["others join with one of:", *(f"    {command}" for command in commands)]

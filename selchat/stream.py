@@ -21,7 +21,6 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from selchat.loop import READ, WRITE, Loop, Timer
@@ -271,9 +270,8 @@ class Stream:
 
     def _interest(self) -> None:
         mask = WRITE if self._out is not None else 0
-        if not self.peer_ended and (
-            self.state == LINGERING or self.state == OPEN and not self.full
-        ):
+        listening = self.state == OPEN and not self.full and not self.held
+        if not self.peer_ended and (listening or self.state == LINGERING):
             mask |= READ
         self._set_mask(mask)
 

@@ -56,7 +56,9 @@ TABLE: dict[type[Command], Row] = {
     commands.Topic: Row(rooms.topic, True, 2, "show or set what a room is about"),
     commands.Away: Row(sessions.away, True, 1, "be away, or back without TEXT"),
     commands.Nick: Row(sessions.nick, True, 5, "take another name"),
-    commands.History: Row(messages.history, True, 5, "show the last N things said to #ROOM or @USER"),
+    commands.History: Row(
+        messages.history, True, 50, "show the last N things said in #ROOM or with @USER"
+    ),
     commands.Help: Row(help_, False, 1, "list the commands"),
     commands.Quit: Row(sessions.quit_, False, 0, "leave the chat"),
     commands.Ping: Row(ping, False, 1, ""),

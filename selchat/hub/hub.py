@@ -102,7 +102,12 @@ class Hub:
         return entry
 
     def order_in(
-        self, room: Room, session: Session, kind: type[AnyFact], *fields: object, by: int | None = None
+        self,
+        room: Room,
+        session: Session,
+        kind: type[AnyFact],
+        *fields: object,
+        by: int | None = None,
     ) -> Entry:
         """Order a fact that concerns a user in a room; `by` is the session that caused it."""
         return self.order(

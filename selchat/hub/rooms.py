@@ -75,9 +75,7 @@ def topic(hub: Hub, session: Session, command: commands.Topic) -> None:
 def rooms(hub: Hub, session: Session, command: commands.Rooms) -> None:
     """List the rooms, the largest first."""
     known = hub.state.rooms
-    largest = nlargest(
-        hub.settings.list_limit, known.values(), key=lambda room: len(room.members)
-    )
+    largest = nlargest(hub.settings.list_limit, known.values(), key=lambda room: len(room.members))
     seen = [_seen(room) for room in largest]
     hub.answer(session.peer, events.Rooms(command.id, seen, len(known) - len(seen)), command)
 
@@ -86,9 +84,7 @@ def who(hub: Hub, session: Session, command: commands.Who) -> None:
     """List the members of a room, or everybody."""
     room = hub.room(command.room) if command.room is not None else None
     known = room.members if room is not None else hub.state.names.values()
-    users = [
-        events.User(user.name, user.away) for user in islice(known, hub.settings.list_limit)
-    ]
+    users = [events.User(user.name, user.away) for user in islice(known, hub.settings.list_limit)]
     name = room.name if room is not None else None
     hub.answer(
         session.peer, events.Users(command.id, name, users, len(known) - len(users)), command

@@ -63,7 +63,13 @@ def _welcome(hub: Hub, session: Session, token: str | None, command: commands.He
     user = session.user
     rooms = [room.name for room in user.rooms.values()]
     welcome = events.Welcome(
-        user.name, token, hub.log.newest, hub.log.id, selchat.__version__, rooms
+        user=user.name,
+        token=token,
+        seq=hub.log.newest,
+        log=hub.log.id,
+        version=selchat.__version__,
+        line_limit=hub.settings.line_limit,
+        rooms=rooms,
     )
     hub.answer(session.peer, welcome, command)
 
@@ -125,9 +131,7 @@ def nick(hub: Hub, session: Session, command: commands.Nick) -> None:
             entry = hub.order_in(room, session, events.Renamed, room.name, old, name)
             hub.tell(entry, room.audience(), session.peer)
         if entry is None:  # in no room: nobody else is told, but the log must know
-            entry = hub.order(
-                events.Renamed, None, old, name, users=(user.id,), session=session.id
-            )
+            entry = hub.order(events.Renamed, None, old, name, users=(user.id,), session=session.id)
     hub.done(session, command, entry)
 
 
@@ -142,5 +146,3 @@ def away(hub: Hub, session: Session, command: commands.Away) -> None:
 
 def _hashed(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
-
-

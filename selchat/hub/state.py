@@ -90,7 +90,8 @@ class Room:
 
     def audience(self) -> tuple[Peer, ...]:
         """The connections of its members. The same object until one comes or goes, so that
-        entries told to the same audience can be told apart from others by identity."""
+        entries told to the same audience can be told apart from others by identity.
+        """
         if self._audience is None:
             self._audience = tuple(
                 session.peer
@@ -130,7 +131,7 @@ class State:
         if change is not None:
             change(entry, entry.fact)
 
-    def _opened(self, entry: Entry, fact: events.Opened) -> None:
+    def _opened(self, _: Entry, fact: events.Opened) -> None:
         user = self.users[fact.seq] = User(fact.seq, fact.user)
         session = self.sessions[fact.seq] = Session(fact.seq, user, fact.token)
         user.sessions.append(session)
@@ -174,7 +175,7 @@ class State:
         if not room.members and not room.topic:
             del self.rooms[room.key]  # its past is in the log, under the same name
 
-    def _topic(self, entry: Entry, fact: events.Topic) -> None:
+    def _topic(self, _: Entry, fact: events.Topic) -> None:
         self.rooms[names.key(fact.room)].topic = fact.text
 
     def _renamed(self, entry: Entry, fact: events.Renamed) -> None:

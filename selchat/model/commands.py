@@ -37,7 +37,8 @@ class Command(Struct, tag_field="type", tag=str.lower, omit_defaults=True, kw_on
 
 class Hello(Command):
     """Log in as `user`; or come back to a session with its `token`, the last `seq` seen in
-    `after` and the `log` that the welcome named."""
+    `after` and the `log` that the welcome named.
+    """
 
     user: str
     version: int = VERSION

@@ -102,13 +102,16 @@ class Gone(Fact):
 
 class Welcome(Event):
     """The first line of a session: who one is, the token that brings one back, the newest `seq`
-    of the log with that id, and the rooms that one is in already."""
+    of the log with that id, the rooms that one is in already, and the longest line in bytes that
+    the server reads.
+    """
 
     user: str
     token: str | None
     seq: int
     log: str
     version: str
+    line_limit: int
     rooms: list[str]
 
 

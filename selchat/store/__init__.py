@@ -40,7 +40,8 @@ class Log(Protocol):
 
     def before(self, name: str, before: int | None, limit: int) -> list[Entry]:
         """The last `limit` entries of a conversation below `before` (None: of all), oldest
-        first; fewer where older ones were forgotten."""
+        first; fewer where older ones were forgotten.
+        """
 
     def personal(self, user: int, after: int, limit: int) -> list[Entry]:
         """The first `limit` entries of a user's personal stream above `after`, oldest first.

@@ -67,6 +67,11 @@ def parse(line: bytes) -> Command | Error:
         return Error(code="bad-json", text=f"this line is not a JSON object: {error}")
 
 
+def encode_command(command: Command) -> bytes:
+    """Return `command` as a line, the way a client sends it."""
+    return _encode(command) + b"\n"
+
+
 def too_long(limit: int) -> Error:
     """The answer to a line that was over the limit and was dropped."""
     return Error(

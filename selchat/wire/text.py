@@ -35,7 +35,7 @@ class Text:
         self._named = False
 
     def receive(self, data: bytes) -> Iterator[Command | Error]:
-        """Give a command or an error for each line; the first ones are names, until one is taken."""
+        """Give a command or an error for each line; a line is a name until one is taken."""
         for line in self._lines.feed(data):
             if line is None:
                 yield Error(
