@@ -14,6 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+import msgspec  # noqa: E402
+
+from selchat.hub.dispatch import typed  # noqa: E402
+from selchat.model.commands import AnyCommand  # noqa: E402
+from selchat.model.events import AnyEvent  # noqa: E402
 from selchat.settings import documentation  # noqa: E402
 from selchat.sources import CONFIG_VARIABLE  # noqa: E402
 
@@ -50,9 +55,30 @@ def configuration() -> str:
     return "\n".join(lines) + "\n"
 
 
+def schema() -> str:
+    """docs/protocol.schema.json: the JSON tongue, from the classes of `selchat/model/`."""
+    (command, event), classes = msgspec.json.schema_components(
+        (AnyCommand, AnyEvent), ref_template="#/$defs/{name}"
+    )
+    whole = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "The JSON tongue of selchat",
+        "description": "Each line from a client is a command, each line from the server an event.",
+        "$defs": {"command": command, "event": event, **classes},
+    }
+    return msgspec.json.format(msgspec.json.encode(whole), indent=2).decode() + "\n"
+
+
+def command_table() -> str:
+    """The table of commands in README.md, from the dispatcher's."""
+    rows = [f"| `{row.usage}` | {row.help} |" for row in typed()]
+    return "\n".join(["| type | to |", "|---|---|", *rows]) + "\n"
+
+
 #: Each generated file under docs/, and what makes its text: one row a file.
 GENERATED: dict[str, Callable[[], str]] = {
     "configuration.md": configuration,
+    "protocol.schema.json": schema,
 }
 
 

@@ -77,7 +77,9 @@ class Loop:
     # Descriptors
 
     def register(self, fd: int, mask: int, handler: Handler) -> None:
-        """Call `handler.ready` when `fd` is ready for `mask`. ValueError if it is registered."""
+        """Call `handler.ready` when `fd` is ready for `mask`. KeyError if it is registered."""
+        if fd in self._always:
+            raise KeyError(f"descriptor {fd} is already registered")
         try:
             self._selector.register(fd, mask, handler)
         except PermissionError:
@@ -167,7 +169,10 @@ class Loop:
             handler.ready(mask)
         except Exception as error:
             log.exception("%r failed and is closed", handler)
-            handler.crashed(error)
+            try:
+                handler.crashed(error)
+            except Exception:
+                log.exception("%r failed again when it was told so", handler)
 
     def _run_timers(self) -> None:
         now = self.clock()

@@ -181,12 +181,16 @@ class Stream:
         """The socket can be written or read, or has failed."""
         if mask & WRITE and self.state != CLOSED:
             self.flush()
-        if mask & READ and self.state != CLOSED:
+        # What was called before this in the tick may have held or closed it.
+        if mask & self._mask & READ:
             self._read()
 
     def crashed(self, error: Exception) -> None:  # noqa: ARG002  (logged by the caller)
         """The owner failed on this stream's behalf."""
-        self.abort("an internal error, which the server's log tells")
+        try:
+            self.abort("an internal error, which the server's log tells")
+        except Exception:
+            log.exception("the owner of a stream failed again when that was closed")
 
     def flush(self) -> None:
         """Try to send, then wait for exactly what is needed next."""
@@ -205,7 +209,8 @@ class Stream:
             self._say_end()
         if self.full and self.waiting <= limits.soft // 2:
             self.full = False
-            self._owner.drained()
+            if self.state == OPEN:  # else nothing can be added any more
+                self._owner.drained()
         if self.state != CLOSED:
             self._interest()
 
@@ -399,7 +404,10 @@ def listen(host: str | None, port: int, backlog: int, keepalive: int) -> list[so
 
 
 def _listen(host: str | None, port: int, backlog: int, keepalive: int) -> list[socket.socket]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError:  # from the idna codec: an empty label, or one that is too long
+        raise socket.gaierror(socket.EAI_NONAME, "this is no host name") from None
     sockets: list[socket.socket] = []
     try:
         for family, kind, protocol, _, address in dict.fromkeys(found):
@@ -420,6 +428,7 @@ def _listen(host: str | None, port: int, backlog: int, keepalive: int) -> list[s
             port = port or sockets[0].getsockname()[1]
             try:
                 sock.bind((address[0], port, *address[2:]))
+                sock.listen(backlog)
             except OSError as error:
                 if (
                     host is None
@@ -430,7 +439,6 @@ def _listen(host: str | None, port: int, backlog: int, keepalive: int) -> list[s
                     continue
                 error.filename = address[0]
                 raise
-            sock.listen(backlog)
             sock.setblocking(False)
     except OSError:
         for sock in sockets:

@@ -16,7 +16,7 @@ from msgspec.structs import fields
 
 Id = Annotated[str, Meta(max_length=64, description="Comes back on the answer.")]
 Seq = Annotated[int, Meta(ge=0, le=2**63 - 1, description="A place in the log.")]
-Limit = Annotated[int, Meta(ge=1, le=2**31 - 1, description="Entries at most; capped silently.")]
+Limit = Annotated[int, Meta(ge=1, le=2**63 - 1, description="Entries at most; capped silently.")]
 
 VERSION = 1
 """The version of the JSON tongue that `Hello` names."""

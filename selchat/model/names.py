@@ -29,12 +29,21 @@ RESERVED = frozenset({"quit", "you"})
 _MARKS_ON_A_LETTER = 2
 
 
-@lru_cache(maxsize=16_384)
+_LONGEST_INPUT = 4 * LONGEST
+"""Characters of a text above which it is not normalized: it can be no name, and the work grows
+with the square of the length (combining marks are sorted)."""
+
+
 def key(name: str) -> str:
     """The form under which a name is looked up: equal for names that are the same.
 
     Takes any string, also one that is no name (its key then finds nothing).
     """
+    return _key(name) if len(name) <= _LONGEST_INPUT else name
+
+
+@lru_cache(maxsize=16_384)
+def _key(name: str) -> str:
     if name.isascii():
         return name.lower()
     folded = unicodedata.normalize("NFKC", name).casefold()
@@ -65,7 +74,7 @@ def closest(text: str, known: Iterable[str]) -> str | None:
 
 def _checked(text: str, what: str) -> str:
     # A longer text may still normalize to a valid name, but only a short one is worth the work.
-    name = unicodedata.normalize("NFKC", text) if len(text) <= 4 * LONGEST else text
+    name = unicodedata.normalize("NFKC", text) if len(text) <= _LONGEST_INPUT else text
     if not 1 <= len(name) <= LONGEST:
         raise Refusal("bad-name", f"{what} has 1 to {LONGEST} characters: choose another")
     marks = 0

@@ -1,7 +1,7 @@
 """Bytes into lines.
 
 A line ends with LF; a CR before it belongs to the line end too. A line over the limit is dropped
-as it comes, up to its LF, and reported once: at no time is more than the limit kept.
+as it comes, up to its LF, and reported once: at no time is more than the limit, and a CR, kept.
 """
 
 from __future__ import annotations

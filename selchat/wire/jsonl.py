@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from selchat.model import commands, names
+from selchat.model.clean import clean_line
 from selchat.model.commands import AnyCommand, Command
 from selchat.model.events import Error, Event
 from selchat.wire.framing import Lines
@@ -19,6 +20,7 @@ from selchat.wire.framing import Lines
 _decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(AnyCommand)
 _encode = msgspec.json.Encoder().encode
 _NAMES = tuple(map(commands.name, commands.ALL))
+_LONGEST_WHY = 200  # characters of an explanation
 
 
 class Jsonl:
@@ -82,7 +84,7 @@ def too_long(limit: int) -> Error:
 def _invalid(line: bytes, why: str) -> Error:
     """The error for valid JSON that is no command, with its `id` where that can be told."""
     try:
-        value: Any = msgspec.json.decode(line)
+        value: Any = msgspec.json.decode(line.decode(errors="replace"))
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
@@ -94,4 +96,5 @@ def _invalid(line: bytes, why: str) -> Error:
         meant = names.closest(kind[:64], _NAMES)
         hint = f"did you mean {meant!r}?" if meant else "docs/protocol.md lists the types"
         return Error(identity, "unknown-command", f"there is no such command type: {hint}")
-    return Error(identity, "bad-command", why)
+    # Of a repeated member `why` may quote another one than `value` holds, as long as the line is.
+    return Error(identity, "bad-command", clean_line(why[:_LONGEST_WHY]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,23 @@ def test_every_setting_is_in_the_page() -> None:
     page = generate.configuration()
     for row in documentation():
         assert f"| `{row.name}` | {row.default} | {row.description}" in page
+
+
+def test_the_readme_and_the_protocol_show_the_dispatchers_table() -> None:
+    for page in ("README.md", "docs/protocol.md"):
+        assert generate.command_table() in (generate.ROOT / page).read_text("utf-8"), page
+
+
+def test_every_error_code_is_in_the_protocol() -> None:
+    page = (generate.ROOT / "docs/protocol.md").read_text("utf-8")
+    codes = {
+        argument.value
+        for file in (generate.ROOT / "selchat").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", getattr(node.func, "id", "")) in ("Refusal", "Error")
+        for argument in (*node.args[:2], *(k.value for k in node.keywords if k.arg == "code"))
+        if isinstance(argument, ast.Constant) and re.fullmatch("[a-z-]+", str(argument.value))
+    }
+    assert len(codes) > 15
+    assert sorted(code for code in codes if f"`{code}`" not in page) == []

@@ -1,0 +1,26 @@
+"""What the tests of the lower floors share: ways to cut bytes, and a clock that stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+
+def pieces(data: bytes, behind: bytes = b"") -> Iterator[tuple[str, list[bytes]]]:
+    """The three ways in which `data` can come: whole, byte by byte, and with `behind` behind it.
+
+    With `behind`, its last piece is what the case does not ask about.
+    """
+    yield "whole", [data]
+    yield "byte by byte", [data[place : place + 1] for place in range(len(data))]
+    if behind:
+        yield "with more behind it", [data + behind]
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
