@@ -203,7 +203,7 @@ class Connection:
             # Who has unread output is slow, not gone, and would read the ping too late.
             self._alive = self._pinged = False
         elif self._pinged:
-            self._last_words("ping-timeout", "no sign of life: connect again", lost_for=events.LOST)
+            self.lose("ping-timeout", "no sign of life: connect again")
             return
         else:
             self._pinged = True
@@ -211,11 +211,15 @@ class Connection:
             delay = settings.ping_timeout
         self._timer = self._house.loop.call_later(delay, self._look_alive)
 
-    def _last_words(self, code: str, text: str, lost_for: str | None = None) -> None:
+    def lose(self, code: str, text: str) -> None:
+        """End the connection, and tell its peer why: for its session it is a lost one."""
+        if not self.closing:
+            lost(self._house.hub, self, events.LOST)
+            self._last_words(code, text)
+
+    def _last_words(self, code: str, text: str) -> None:
         hub = self._house.hub
         hub.answer(self, events.Error(code=code, text=text))
-        if lost_for is not None:
-            lost(hub, self, lost_for)
         hub.close(self)
 
     def _stop_timer(self) -> None:

@@ -19,7 +19,8 @@ from selchat.connection import Connection
 from selchat.errors import Trimmed
 from selchat.hub.catchup import Catchup
 from selchat.hub.hub import Answer, Hub, Resumed, Told
-from selchat.hub.state import Peer
+from selchat.hub.messages import PAGE_TEXT, weight
+from selchat.hub.state import Peer, Session
 from selchat.model import events
 from selchat.wire import Tongue
 
@@ -36,6 +37,7 @@ class Delivery:
         self._hub = hub
         self._wake = wake
         self._hungry: dict[Connection, None] = {}  # what can be given more, in order
+        self._failed: dict[Connection, Exception] = {}  # what cannot go on, and why
         self._seq = hub.log.newest  # of the last entry told
 
     def feed_later(self, connection: Connection) -> None:
@@ -50,7 +52,8 @@ class Delivery:
         run = _Run(())
         for item in out:
             if isinstance(item, Told):
-                if item.peers is not run.peers:
+                # However much comes in a tick, a reader is given only so much beyond its limit.
+                if item.peers is not run.peers or run.weight > PAGE_TEXT:
                     run.give(self)
                     run = _Run(item.peers)
                 run.tell(item)
@@ -74,50 +77,58 @@ class Delivery:
     def fall_behind(self, connection: Connection, cursor: int) -> None:
         """From now on give that connection what comes after `cursor` from the log."""
         if connection.session is not None:
-            self._begin(connection, Catchup(self._hub.log, connection.session, cursor, 0))
+            self._begin(connection, connection.session, cursor, 0)
 
     def _resume(self, connection: Connection, item: Resumed) -> None:
-        if connection.session is not item.session:
-            return  # it was taken over at once
-        try:
-            catchup = Catchup(self._hub.log, item.session, item.after, self._hub.log.newest)
-        except Trimmed:
-            _lose(connection)
-            return
-        self._begin(connection, catchup)
-        self.feed_later(connection)
+        if connection.session is item.session:  # else it was taken over at once
+            self._begin(connection, item.session, item.after, item.newest)
+            self.feed_later(connection)
 
-    def _begin(self, connection: Connection, catchup: Catchup) -> None:
-        connection.catchup = catchup
+    def _begin(self, connection: Connection, session: Session, cursor: int, resumed: int) -> None:
+        try:
+            connection.catchup = Catchup(self._hub.log, session, cursor, resumed)
+        except Trimmed as error:
+            self._failed[connection] = error
+            return
         connection.answers = deque()
         connection.stream.hold(True)  # what it asks would be answered in the past
 
     def _feed(self) -> None:
-        """One page, or one allowance of commands, for each connection that is ready for it."""
+        """One page, or one allowance of commands, for each connection that is ready for it.
+
+        All pages come before any command: what a command orders, or the end of a connection, is
+        committed and told in the next tick, so in this one no page may hold it.
+        """
         hungry, self._hungry = self._hungry, {}
+        present = []
         for connection in hungry:
-            if connection.stream.full:
+            if connection.closing or connection.stream.full:
                 continue  # it will say so when it is drained
-            if connection.catchup is not None and not self._feed_page(
-                connection, connection.catchup
-            ):
-                continue
-            connection.work()
-            if connection not in self._hungry:
-                connection.stream.hold(False)
-        if self._hub.out:
-            self._wake()
+            try:
+                if connection.catchup is None or self._feed_page(connection, connection.catchup):
+                    present.append(connection)
+            except Exception as error:  # noqa: BLE001  (it is told below)
+                self._failed[connection] = error
+        for connection in present:
+            if connection.closing:
+                continue  # another's command took its session over
+            try:
+                connection.work()
+            except Exception as error:  # noqa: BLE001
+                self._failed[connection] = error
+            else:
+                if connection not in self._hungry:
+                    connection.stream.hold(False)
+        failed, self._failed = self._failed, {}
+        for connection, reason in failed.items():
+            _end(connection, reason)
 
     def _feed_page(self, connection: Connection, catchup: Catchup) -> bool:
         """Give a page of what was missed; True if the present is reached."""
         tongue, answers = connection.tongue, connection.answers
         if tongue is None or answers is None or connection.session is None:
             return True
-        try:
-            page, caught_up = catchup.page(self._hub.settings.page)
-        except Trimmed:
-            _lose(connection)
-            return False
+        page, caught_up = catchup.page(self._hub.settings.page)
         write = connection.stream.write
         for fact in page:
             while answers and answers[0][0] < fact.seq:
@@ -135,10 +146,11 @@ class Delivery:
 class _Run:
     """Entries for the same peers, one behind the other, and the answers between them."""
 
-    __slots__ = ("_apart", "_told", "peers")
+    __slots__ = ("_apart", "_told", "peers", "weight")
 
     def __init__(self, peers: tuple[Peer, ...]) -> None:
         self.peers = peers
+        self.weight = 0
         self._told: list[Told] = []
         # For who does not get exactly what all get: at which places it gets nothing, or more.
         self._apart: dict[Connection, list[tuple[int, int, bytes]]] = {}
@@ -148,6 +160,7 @@ class _Run:
             author = cast(Connection, item.author)
             self._apart.setdefault(author, []).append((len(self._told), 0, b""))
         self._told.append(item)
+        self.weight += weight(item.entry.fact)
 
     def answer(self, connection: Connection, seq: int, line: bytes) -> None:
         self._apart.setdefault(connection, []).append((len(self._told), seq, line))
@@ -250,11 +263,10 @@ def _finish(connection: Connection) -> None:
     connection.stream.finish()
 
 
-def _lose(connection: Connection) -> None:
-    """The log does not hold what this reader has missed: better a clear end than a gap."""
-    error = events.Error(
-        code="fell-behind", text="you read too slowly, and what you missed is no longer kept"
-    )
-    if connection.tongue is not None:
-        connection.stream.write(_encode(connection.tongue, error))
-    connection.ended()
+def _end(connection: Connection, error: Exception) -> None:
+    """End a connection that cannot go on: better a clear end than a gap."""
+    if isinstance(error, Trimmed):
+        connection.lose("fell-behind", "you read too slowly, and what you missed is no longer kept")
+    else:
+        log.error("%r failed and is closed", connection.stream, exc_info=error)
+        connection.stream.crashed(error)

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+import platformdirs
 
 from selchat.connection import Connection
 from selchat.delivery import Delivery
 from selchat.errors import StartError
 from selchat.hub.hub import Hub
+from selchat.hub.sessions import settle
 from selchat.loop import Loop, Timer
 from selchat.model import events
 from selchat.settings import ServerSettings
+from selchat.store import Log
 from selchat.store.memory import MemoryLog
+from selchat.store.sqlite import SqliteLog
 from selchat.stream import Limits, Listener, Streams, listen
+from selchat.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -59,13 +67,21 @@ class Server:
                 linger=settings.linger,
             ),
         )
-        self.log = MemoryLog(settings.memory_entries)
+        sockets = _listen(settings)
+        try:
+            self.log = _open_log(settings)
+        except StartError:
+            for sock in sockets:
+                sock.close()
+            raise
         self.hub = Hub(self.log, settings, _World(self.loop))
+        self.hub.restore()
+        settle(self.hub)
         self.delivery = Delivery(self.hub, self._wake)
+        self._upkeep = Upkeep(self.loop, self.log, self.hub)
         self._connections: dict[Connection, None] = {}
         self._stopping = False
         self._clean = True
-        sockets = _listen(settings)
         self.host = _host(settings, sockets)
         self.port: int = sockets[0].getsockname()[1]
         self._listener = Listener(self.streams, sockets, self._accepted, settings.accept_batch)
@@ -81,7 +97,7 @@ class Server:
             for connection in tuple(self._connections):
                 connection.stream.abort(None)
             self._listener.close()
-            self.log.close()
+            self._upkeep.close()
             self.loop.close()
         return 0 if self._clean else 1
 
@@ -111,9 +127,11 @@ class Server:
         log.debug("connection from %s port %d", *address)
 
     def _end_tick(self) -> None:
-        self.log.commit()
+        self._upkeep.commit()
         self.delivery.deliver()
         self.streams.flush()
+        if self.hub.out:
+            self._wake()  # what was asked or broke just now is told in the next tick
 
     def _wake(self) -> None:
         self.loop.call_later(0, _nothing)
@@ -136,13 +154,29 @@ def run(settings: ServerSettings) -> int:
         format="%(asctime)s %(levelname)s %(message)s",
     )
     server = Server(settings)
-    try:
-        print(f"selchat-server listening on {server.host}:{server.port}", flush=True)
-        for line in hints(server.host, server.port):
-            print(line, file=sys.stderr, flush=True)
-    except BrokenPipeError:
-        log.warning("nobody reads what is printed")
+    # In the first tick: signals are taken care of by then, so whoever reads the ready line may
+    # stop the server at once.
+    server.loop.call_later(0, lambda: _announce(server))
     return server.run()
+
+
+def _announce(server: Server) -> None:
+    _say(f"selchat-server listening on {server.host}:{server.port}", sys.stdout)
+    for line in hints(server.host, server.port):
+        _say(line, sys.stderr)
+
+
+def _say(line: str, file: TextIO | None) -> None:
+    """Print a line, if there is anybody to read it: a server lives on without."""
+    if file is None:  # closed before the start; print() would take standard output for it
+        return
+    try:
+        print(line, file=file, flush=True)
+    except OSError as error:
+        log.warning("%s cannot be written: %s", file.name, error.strerror)
+        # What is still in its buffer would fail again when the process ends.
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), file.fileno())
 
 
 def hints(host: str, port: int) -> list[str]:
@@ -169,6 +203,13 @@ def _outward(ipv6: bool) -> list[str]:
             elif ipv6 and address.ip[0] != "::1" and not address.ip[0].startswith("fe80:"):
                 six.append(f"[{address.ip[0]}]")
     return four + six
+
+
+def _open_log(settings: ServerSettings) -> Log:
+    if settings.store == "memory":
+        return MemoryLog(settings.memory_entries)
+    folder = Path(settings.data) if settings.data else platformdirs.user_data_path("selchat")
+    return SqliteLog(folder, full=settings.durability == "full")
 
 
 def _listen(settings: ServerSettings) -> list[socket.socket]:

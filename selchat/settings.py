@@ -52,11 +52,43 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     data: Annotated[
         str | None,
         Meta(
-            description="Folder for what the server keeps. In this version the log is in memory "
-            "and nothing is written there.",
+            description="Folder for what the server keeps, such as the log; made where there is "
+            "none, and used by one server at a time. Unless it is set, a folder of the user who "
+            "runs the server.",
             extra={"takes": "the path of a folder", "placeholder": "DIR"},
         ),
     ] = None
+    store: Annotated[
+        Literal["disk", "memory"],
+        Meta(
+            description="Where the log is. On disk it survives restarts; in memory it holds "
+            "memory_entries, and ends with the server."
+        ),
+    ] = "disk"
+    durability: Annotated[
+        Literal["full", "normal"],
+        Meta(
+            description="What an acknowledged entry survives: full also a power cut, normal the "
+            "death of the server only. With full every commit waits for the disk."
+        ),
+    ] = "full"
+    join_history: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=200,
+            description="Lines of a room's history that are shown on joining it in the text "
+            "tongue. 20 fill a terminal of 24 lines.",
+        ),
+    ] = 20
+    snapshot_entries: Annotated[
+        int,
+        _count(
+            "Entries after which the state is saved, so that a start need not apply more than "
+            "that many. 50,000 take about half a second.",
+            le=10_000_000,
+        ),
+    ] = 50_000
     line_limit: Annotated[
         int,
         _bytes(

@@ -73,14 +73,14 @@ class Streams:
     def __init__(self, loop: Loop, limits: Limits) -> None:
         self.loop = loop
         self.limits = limits
-        self.unsent: list[Stream] = []
+        self.unsent: dict[Stream, None] = {}  # in order; each once, for its budget
         self.open = 0
         self.on_freed: Callable[[], None] | None = None
         """Called when a descriptor was given back."""
 
     def flush(self) -> None:
         """Send what was queued since the last call, one `send` for each stream."""
-        unsent, self.unsent = self.unsent, []
+        unsent, self.unsent = self.unsent, {}
         for stream in unsent:
             try:
                 stream.flush()
@@ -130,14 +130,14 @@ class Stream:
             return
         if self._out is None:
             self._out = [data]
-            self._shared.unsent.append(self)
+            self._shared.unsent[self] = None
         else:
             self._out.append(data)
         self.waiting += len(data)
         limits = self._shared.limits
         if self.waiting > limits.soft and (not self.full or self.waiting > limits.hard):
             self.full = True
-            self._shared.unsent.append(self)  # for its interest in reading, or its end
+            self._shared.unsent[self] = None  # for its interest in reading, or its end
 
     def hold(self, held: bool) -> None:
         """Do not read the peer for now, or read it again. Its end of input waits as well."""
@@ -151,7 +151,7 @@ class Stream:
         if self.state != OPEN:
             return
         self.state = FINISHING
-        self._shared.unsent.append(self)
+        self._shared.unsent[self] = None
         self._timer = self._shared.loop.call_later(
             self._shared.limits.drain, lambda: self.abort("it did not read its last lines")
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 from collections.abc import Callable
 from typing import Protocol
 
@@ -28,6 +29,13 @@ _CONNECT = 10.0
 
 _LONGEST = 16 * 2**20
 """Bytes in a line from the server: a page of history is long, but not this long."""
+
+_ENOUGH = 262_144
+"""Bytes waiting to go out above which no more should be sent."""
+
+_ALWAYS_READ = Limits(soft=sys.maxsize, hard=sys.maxsize)
+"""The client reads however much of its own waits: the server does not, so if neither did, two
+clients that both say much to one room would wait for ever."""
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(AnyEvent)
 
@@ -61,29 +69,29 @@ def resolve(host: str, port: int) -> list[Address]:
 
 
 class Link:
-    """A connection to the first of `addresses` that answers, which speaks the JSON tongue."""
+    """A connection to the first of `addresses` that answers, which speaks the JSON tongue.
+
+    `full` says that nothing more should be sent until `drained`.
+    """
 
     def __init__(self, loop: Loop, addresses: list[Address], reader: Reader) -> None:
         self._loop = loop
         self._addresses = list(addresses)
         self._reader = reader
-        self._streams = Streams(loop, Limits())
+        self._streams = Streams(loop, _ALWAYS_READ)
         self._stream: Stream | None = None
         self._lines = Lines(_LONGEST)
         self._attempt: _Attempt | None = None
         self._over = False
-        loop.on_tick_end(self._streams.flush)
+        self.full = False
+        loop.on_tick_end(self._flush)
         self._next("no address")
-
-    @property
-    def full(self) -> bool:
-        """Whether nothing more should be sent until `drained`."""
-        return self._stream is not None and self._stream.full
 
     def send(self, command: Command) -> None:
         """Send a command, at the end of the tick."""
         if self._stream is not None:
             self._stream.write(encode_command(command))
+            self.full = self.full or self._waiting() > _ENOUGH
 
     def close(self) -> None:
         """End the connection, if there is one, without waiting."""
@@ -132,20 +140,35 @@ class Link:
             self._stream.finish()
 
     def drained(self) -> None:
-        """There is room for more."""
-        self._reader.drained()
+        """Never called: there is no limit to what may wait in this stream."""
 
     def closed(self, reason: str | None) -> None:
         """The connection is gone."""
         self._end(reason)
 
+    def _flush(self) -> None:
+        self._streams.flush()
+        while self.full and not self._over and self._waiting() <= _ENOUGH // 2:
+            self.full = False
+            self._reader.drained()
+            self._streams.flush()
+
+    def _waiting(self) -> int:
+        return self._stream.waiting if self._stream is not None else 0
+
     def _next(self, reason: str) -> None:
-        if self._addresses:
-            family, address = self._addresses.pop(0)
-            self._attempt = _Attempt(self._loop, family, address, self.reached, self.unreached)
-            self._attempt.start()
-        else:
+        if not self._addresses:
             self._end(reason)
+            return
+        family, address = self._addresses.pop(0)
+        try:
+            self._attempt = _Attempt(self._loop, family, address, self.reached, self.unreached)
+        except OSError as error:  # a kernel without IPv6
+            why = error.strerror or str(error)
+            # In a tick: the caller may not be ready for it yet.
+            self._loop.call_later(0, lambda: None if self._over else self.unreached(why))
+        else:
+            self._attempt.start()
 
     def _fail(self, reason: str) -> None:
         self._end(reason)

@@ -52,7 +52,7 @@ class Plain:
         self._name = options.user or ""
         self._state = State(auto_join=not self._interactive)
         self._lines = Lines(_LONGEST)
-        self._typed: deque[str] = deque()  # lines that wait for their turn
+        self._typed: deque[str | None] = deque()  # lines that wait; None: one too long to keep
         self._reading = False
         self._input_over = False
         self._quitting = False
@@ -100,12 +100,15 @@ class Plain:
     def ended(self, reason: str | None) -> None:
         """The connection is over."""
         where = f"{self._options.host} port {self._options.port}"
-        open_ends = len(self._state.pending) + len(self._typed)
+        open_ends = self._state.unanswered + len(self._typed)
+        unread = not self._input_over and not self._interactive and not self._interrupted
         if not self._state.user and reason is not None:
             self._fail(f"cannot reach {where} ({reason}): is selchat-server running there?")
-        elif not self._quitting or open_ends:
+        elif not self._quitting or self._state.pending:
             why = reason or "closed by the server"
-            lost = f"; {open_ends} lines may not have arrived" if open_ends else ""
+            lines = "1 line" if open_ends == 1 else f"{open_ends} lines"
+            lost = f"; {lines} may not have arrived" if open_ends else ""
+            lost += ", and the input was not read to its end" if unread else ""
             self._fail(f"the connection to {where} was lost ({why}){lost}")
         elif self._interrupted and not self._interactive:
             self._fail("interrupted before the end of the input")
@@ -120,6 +123,8 @@ class Plain:
         """Something was typed."""
         try:
             data = os.read(_STDIN, 65_536)
+        except BlockingIOError:
+            return  # another program has made the pipe non-blocking, and emptied it
         except OSError:
             data = b""  # the terminal is gone
         if not data:
@@ -127,9 +132,8 @@ class Plain:
             self._read_input(False)
             data = b"\n"  # a last line without its end is a line
         for line in self._lines.feed(data):
-            # A line over the limit becomes one that is refused for its length.
-            typed = line.decode(errors="replace") if line is not None else "/" + "…" * 80
-            if typed and not typed.isspace():
+            typed = line.decode(errors="replace") if line is not None else None
+            if typed is None or (typed and not typed.isspace()):
                 self._typed.append(typed)
         if not self._typed and not self._input_over:
             self._prompt()
@@ -162,7 +166,7 @@ class Plain:
             if self._quitting:
                 self._typed.clear()
             elif not self._name:
-                self._name = self._typed.popleft().strip()
+                self._name = (self._typed.popleft() or "").strip()
                 self._say_hello()
                 return
             elif not self._state.user:
@@ -174,7 +178,7 @@ class Plain:
         elif not self._typed and not self._state.pending and not self._quitting:
             self._quit()
 
-    def _type(self, line: str) -> None:
+    def _type(self, line: str | None) -> None:
         try:
             asked = self._state.typed(line)
         except Refusal as refusal:
@@ -207,7 +211,7 @@ class Plain:
         self._read_input(False)
         if not self._quitting:
             self._quit()
-        self._loop.call_later(_PATIENCE, self._loop.stop)
+        self._loop.call_later(_PATIENCE, lambda: self.ended("no answer"))
 
     def _read_input(self, reading: bool) -> None:
         if reading is not self._reading and not (reading and self._input_over):
@@ -254,6 +258,7 @@ class Plain:
 
 def run(options: ClientOptions) -> int:
     """Run the client in line mode; return the exit code. Raises `StartError`."""
+    _open_what_is_closed()
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a text stream
     if options.user is None:
         sys.stdout.write(_ASK_NAME)
@@ -268,10 +273,21 @@ def run(options: ClientOptions) -> int:
     return Plain(options, Loop()).run()
 
 
+def _open_what_is_closed() -> None:
+    """Let standard streams that are closed (`<&-`) be /dev/null, or a socket gets their number."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8")  # noqa: SIM115
+
+
 def _clock(at: str | None) -> str:
     """`HH:MM ` in local time, of an event's `at` or of now."""
     try:
         moment = datetime.fromisoformat(at).astimezone() if at else datetime.now().astimezone()
-    except ValueError:
+    except (ValueError, OverflowError):
         moment = datetime.now().astimezone()
     return moment.strftime("%H:%M ")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from selchat.errors import Refusal
+from selchat.errors import Refusal, StoreError
 from selchat.hub import messages, rooms, sessions
 from selchat.hub.hub import Hub
 from selchat.hub.state import Peer
@@ -51,13 +51,13 @@ TABLE: dict[type[Command], Row] = {
     commands.Leave: Row(rooms.leave, True, 2, "leave a room"),
     commands.Post: Row(messages.post, True, 1, "say something to a room, or to one user"),
     commands.Me: Row(messages.post, True, 1, "say what you do: /me #dev waves"),
-    commands.Rooms: Row(rooms.rooms, True, 5, "list the rooms"),
-    commands.Who: Row(rooms.who, True, 5, "list who is in a room, or everybody"),
+    commands.Rooms: Row(rooms.rooms, True, 200, "list the rooms"),
+    commands.Who: Row(rooms.who, True, 200, "list who is in a room, or everybody"),
     commands.Topic: Row(rooms.topic, True, 2, "show or set what a room is about"),
     commands.Away: Row(sessions.away, True, 1, "be away, or back without TEXT"),
     commands.Nick: Row(sessions.nick, True, 5, "take another name"),
     commands.History: Row(
-        messages.history, True, 50, "show the last N things said in #ROOM or with @USER"
+        messages.history, True, 200, "show the last N things said in #ROOM or with @USER"
     ),
     commands.Help: Row(help_, False, 1, "list the commands"),
     commands.Quit: Row(sessions.quit_, False, 0, "leave the chat"),
@@ -78,6 +78,9 @@ def dispatch(hub: Hub, peer: Peer, command: Command) -> None:
             raise Refusal("not-logged-in", "say who you are first: hello")
     except Refusal as refusal:
         hub.answer(peer, events.Error(command.id, refusal.code, refusal.text), command)
+    except StoreError as error:
+        text = f"the log could not be read ({error}): try again later"
+        hub.answer(peer, events.Error(command.id, "not-stored", text), command)
 
 
 def typed() -> list[events.Usage]:

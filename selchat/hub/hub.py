@@ -16,11 +16,12 @@ from itertools import islice
 from typing import NamedTuple, Protocol
 
 from selchat.errors import Refusal
+from selchat.hub import snapshot
 from selchat.hub.state import Cancellable, Peer, Room, Session, State, User
 from selchat.model import entries, names
-from selchat.model.commands import Command
+from selchat.model.commands import Command, Hello
 from selchat.model.entries import Entry
-from selchat.model.events import AnyFact, Event, Fact, Ok
+from selchat.model.events import AnyFact, Error, Event, Fact, Ok
 from selchat.settings import ServerSettings
 from selchat.store import Log
 
@@ -45,11 +46,14 @@ class Answer(NamedTuple):
 
 
 class Resumed(NamedTuple):
-    """A connection has come back to its session, and is to get what came after `after`."""
+    """A connection has come back to its session, and is to get what came after `after`; up to
+    `newest`, the last entry there was then, its own posts too.
+    """
 
     peer: Peer
     session: Session
     after: int
+    newest: int
 
 
 class Close(NamedTuple):
@@ -79,6 +83,8 @@ class Hub:
         self.settings = settings
         self.world = world
         self.state = State()
+        self.failing: str | None = None
+        """Why nothing can be stored at the moment; None where all is well."""
         self.out: list[Told | Answer | Resumed | Close] = []
         self._now = 0
         self._stamp = ""
@@ -94,7 +100,12 @@ class Hub:
         session: int = 0,
         post_id: str | None = None,
     ) -> Entry:
-        """Put a fact of that kind, with those fields, at the end of the log, and apply it."""
+        """Put a fact of that kind, with those fields, at the end of the log, and apply it.
+
+        Refusal `not-stored` while the log cannot be written.
+        """
+        if self.failing is not None:
+            raise _not_stored(self.failing)
         fact = kind(self.log.newest + 1, self._time(), *fields)  # type: ignore[arg-type]
         entry = Entry(fact, conversation, users, session, post_id)
         self.log.append(entry)
@@ -126,6 +137,43 @@ class Hub:
             self._stamp = datetime.fromtimestamp(now / 1000, UTC).isoformat(timespec="milliseconds")
             self._stamp = self._stamp.removesuffix("+00:00") + "Z"
         return self._stamp
+
+    def restore(self) -> None:
+        """Make the state what the log says it is. Connections stay with their sessions.
+
+        Timers are gone afterwards (sessions.settle sets them). Raises `StoreError`.
+        """
+        old, self.state = self.state, _from_log(self.log)
+        for session in old.sessions.values():
+            if session.timer is not None:
+                session.timer.cancel()
+            again = self.state.sessions.get(session.id)
+            if again is not None:
+                again.user.away = session.user.away
+            if session.peer is not None:
+                session.peer.session = again
+                if again is not None:
+                    again.peer = session.peer
+
+    def commit_failed(self, why: str) -> None:
+        """Nothing of this tick is stored: tell nobody of it, and those who asked that it is not.
+
+        Until `failing` is taken back, nothing durable is tried. Raises `StoreError` as `restore`.
+        """
+        self.failing = why
+        self.restore()
+        out, self.out = self.out, []
+        refusal = _not_stored(why)
+        for item in out:
+            if isinstance(item, Close):
+                self.out.append(item)
+            elif isinstance(item, Answer) and item.command is not None:
+                error = Error(item.command.id, refusal.code, refusal.text)
+                self.answer(item.peer, error, item.command)
+                if isinstance(item.command, Hello):  # whoever it is now, it can come again
+                    if item.peer.session is not None:
+                        item.peer.session.attach(None)
+                    self.close(item.peer)
 
     # Who is told
 
@@ -189,6 +237,18 @@ class Hub:
     def _guess(self, name: str, known: dict[str, User] | dict[str, Room]) -> str:
         meant = names.closest(names.key(name[: names.LONGEST]), islice(known, _GUESSES))
         return f"did you mean {known[meant].name}?" if meant else ""
+
+
+def _from_log(log: Log) -> State:
+    saved = log.snapshot()
+    after, state = (saved[0], snapshot.load(saved[1])) if saved is not None else (0, State())
+    for entry in log.entries(after):
+        state.apply(entry)
+    return state
+
+
+def _not_stored(why: str) -> Refusal:
+    return Refusal("not-stored", f"that could not be stored ({why}): try again later")
 
 
 def _short(name: str) -> str:

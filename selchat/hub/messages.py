@@ -10,8 +10,14 @@ from selchat.model.clean import clean
 from selchat.model.entries import Entry
 
 PAGE_TEXT = 131_072
-"""Characters of text after which a page of entries ends early: a page of long messages must fit
-into what may wait for one reader."""
+"""Weight after which a page of entries ends early: a page of long messages must fit into what may
+wait for one reader. A character takes four bytes at most, in UTF-8 or escaped in JSON."""
+
+_AMONG = 3
+"""Entries that are looked through for each message that is shown on joining."""
+
+_LINE = 100
+"""Weight of a line besides its own characters: the text tongue repeats room and name before it."""
 
 
 def post(hub: Hub, session: Session, command: commands.Post | commands.Me) -> None:
@@ -33,13 +39,9 @@ def post(hub: Hub, session: Session, command: commands.Post | commands.Me) -> No
             _again(command, text, action, first)
             hub.done(session, command, first)
             return
-    mark, name = command.to[:1], command.to[1:]
-    if mark == "#":
-        _to_room(hub, session, command, name, text, action)
-    elif mark == "@":
-        _to_user(hub, session, command, name, text, action)
-    else:
-        raise _no_target()
+    mark, name = _target(command.to)
+    say = _to_room if mark == "#" else _to_user
+    say(hub, session, command, name, text, action)
 
 
 def _to_room(
@@ -96,41 +98,59 @@ def history(hub: Hub, session: Session, command: commands.History) -> None:
 
     Only members read a room's history; of a conversation between two, only the two can ask.
     """
-    mark, name = command.of[:1], command.of[1:]
+    mark, name = _target(command.of)
     if mark == "#":
         room = hub.own_room(session.user, name)
         conversation, of = entries.room(room.key), "#" + room.name
-    elif mark == "@":
+    else:
         user = hub.user(name)
         conversation, of = entries.pair(session.user.id, user.id), "@" + user.name
-    else:
-        raise _no_target()
     limit = min(command.limit or hub.settings.page, hub.settings.page)
     # One more than asked for, to know whether there is more.
-    if command.after is not None:
+    if command.after is None:
+        found = hub.log.before(conversation, command.before, limit + 1)
+        page = fitting(found[-limit:][::-1])[::-1]
+    else:
         after = max(command.after, hub.log.trimmed)
         found = hub.log.conversation(conversation, after, limit + 1)
         if command.before is not None:
             found = [entry for entry in found if entry.seq < command.before]
         page = fitting(found[:limit])
-    else:
-        found = hub.log.before(conversation, command.before, limit + 1)
-        page = fitting(found[-limit:][::-1])[::-1]
     told = [entry.fact for entry in page if isinstance(entry.fact, events.Told)]
     more = len(page) < len(found)
     hub.answer(session.peer, events.History(command.id, of, told, more), command)
+
+
+def said_before(hub: Hub, of: str, joined: Entry) -> events.History:
+    """What was last said in a room before `joined`, for who has just entered it."""
+    limit = hub.settings.join_history
+    # Among joins and leaves: they are no news for who was not there.
+    found = hub.log.before(joined.conversation, joined.seq, limit * _AMONG) if limit else []
+    said = [entry for entry in found if isinstance(entry.fact, events.Message)][-limit:]
+    told = [e.fact for e in fitting(said[::-1])[::-1] if isinstance(e.fact, events.Message)]
+    return events.History(None, of, [*told], False)
 
 
 def fitting(page: list[Entry]) -> list[Entry]:
     """The first entries of a page, as many as one may be sent at once; at least one of them."""
     room = PAGE_TEXT
     for number, entry in enumerate(page):
-        if isinstance(entry.fact, events.Message):
-            room -= len(entry.fact.text)
-            if room < 0:
-                return page[: max(number, 1)]
+        room -= weight(entry.fact)
+        if room < 0:
+            return page[: max(number, 1)]
     return page
 
 
-def _no_target() -> Refusal:
-    return Refusal("bad-target", "name a room or a user: #ROOM or @USER")
+def weight(fact: events.Fact) -> int:
+    """About how many characters it takes to tell a fact, in the tongue that takes the most."""
+    if isinstance(fact, events.Message):
+        return len(fact.text) + _LINE * (1 + fact.text.count("\n"))
+    return _LINE
+
+
+def _target(text: str) -> tuple[str, str]:
+    """The mark and the name of where a message goes. Refusal `bad-target`."""
+    mark, name = text[:1], text[1:]
+    if mark not in ("#", "@") or name[:1] in ("", "#", "@"):
+        raise Refusal("bad-target", "name a room or a user: #ROOM or @USER")
+    return mark, name

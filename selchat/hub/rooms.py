@@ -7,6 +7,7 @@ from itertools import islice
 
 from selchat.errors import Refusal
 from selchat.hub.hub import Hub
+from selchat.hub.messages import said_before
 from selchat.hub.state import Room, Session
 from selchat.model import commands, entries, events, names
 from selchat.model.clean import clean_line
@@ -36,8 +37,12 @@ def join(hub: Hub, session: Session, command: commands.Join) -> None:
     room = hub.state.rooms[key]
     hub.tell(entry, room.audience(), session.peer)
     hub.done(session, command, entry)
-    if room.topic and session.token is None:  # a person at the other end, who cannot know to ask
-        hub.answer(session.peer, _seen(room), command)
+    if session.token is None:  # a person at the other end, not a program that can ask
+        if room.topic:
+            hub.answer(session.peer, _seen(room), command)
+        page = said_before(hub, "#" + room.name, entry)
+        if page.entries:
+            hub.answer(session.peer, page, command)
 
 
 def leave(hub: Hub, session: Session, command: commands.Leave) -> None:

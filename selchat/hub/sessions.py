@@ -56,7 +56,7 @@ def _resume(hub: Hub, peer: Peer, command: commands.Hello, token: str) -> None:
         hub.close(old)
     session.attach(peer)
     _welcome(hub, session, token, command)
-    hub.out.append(Resumed(peer, session, after))
+    hub.out.append(Resumed(peer, session, after, hub.log.newest))
 
 
 def _welcome(hub: Hub, session: Session, token: str | None, command: commands.Hello) -> None:
@@ -93,26 +93,53 @@ def lost(hub: Hub, peer: Peer, reason: str) -> None:
         return
     if session.token is None:
         _end(hub, session, reason, for_good=True)
-        return
-    session.attach(None)
-    session.timer = hub.world.call_later(hub.settings.grace, lambda: _grace_over(hub, session))
+    else:
+        session.attach(None)
+        _wait(hub, session)
+
+
+def settle(hub: Hub) -> None:
+    """After a start, or when the log can be written again: see to the sessions without connection.
+
+    Bare ones are over; the grace and the life of tokens start anew.
+    """
+    for session in tuple(hub.state.sessions.values()):
+        if session.peer is None and session.timer is None:
+            if session.token is None:
+                _end(hub, session, events.LOST, for_good=True)
+            else:
+                _wait(hub, session)
+
+
+def _wait(hub: Hub, session: Session) -> None:
+    """Give a token session without connection the time that it has."""
+    if session.user.online:
+        delay, then = hub.settings.grace, _grace_over
+    else:
+        delay, then = max(0.0, hub.settings.token_lifetime - hub.settings.grace), _token_over
+    session.timer = hub.world.call_later(delay, lambda: then(hub, session))
 
 
 def _grace_over(hub: Hub, session: Session) -> None:
+    session.timer = None
     _end(hub, session, events.LOST, for_good=False)
-    rest = max(0.0, hub.settings.token_lifetime - hub.settings.grace)
-    session.timer = hub.world.call_later(rest, lambda: _token_over(hub, session))
+    if not session.user.online:
+        _wait(hub, session)
 
 
 def _token_over(hub: Hub, session: Session) -> None:
-    hub.order(events.Gone, True, session=session.id)
+    session.timer = None
+    if hub.failing is None:
+        hub.order(events.Gone, True, session=session.id)
 
 
 def _end(hub: Hub, session: Session, reason: str, for_good: bool) -> None:
+    session.attach(None)
+    if hub.failing is not None:
+        return  # `settle` will end it, when that can be stored
     # Who was taken out of its rooms by the server is told so when it comes back, so this is then
     # nobody's own doing.
     by = session.id if for_good else 0
-    session.attach(None)
     user = session.user
     for room in tuple(user.rooms.values()):
         entry = hub.order_in(room, session, events.Left, room.name, user.name, reason, by=by)

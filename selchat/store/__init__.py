@@ -1,7 +1,8 @@
 """The contract of a log: entries in `seq` order, found again by conversation and by person.
 
 What is appended is readable at once, and durable after `commit`; nobody may be told of an entry
-before that. One conformance suite (tests/unit/test_store.py) holds for every implementation.
+before that. Any question can raise `StoreError` where the log cannot be read. One conformance
+suite (tests/unit/test_store.py) holds for every implementation.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from selchat.model.entries import Entry
+from selchat.store.stats import Stats
 
 
 class Log(Protocol):
@@ -17,6 +19,9 @@ class Log(Protocol):
 
     id: str
     """A random name made with the log: another one after it was replaced."""
+
+    stats: Stats
+    """How its commits went."""
 
     @property
     def newest(self) -> int:
@@ -30,7 +35,13 @@ class Log(Protocol):
         """Add an entry whose `seq` is above `newest`. It becomes durable with `commit`."""
 
     def commit(self) -> None:
-        """Make all that was appended durable. Raises `StoreError`; then none of it is."""
+        """Make all that was appended durable.
+
+        Raises `StoreError`; then none of it is, and the log is as it was after the last commit.
+        """
+
+    def probe(self) -> bool:
+        """Whether a commit would succeed now, found out by trying."""
 
     def conversation(self, name: str, after: int, limit: int) -> list[Entry]:
         """The first `limit` entries of a conversation above `after`, oldest first.
@@ -39,8 +50,9 @@ class Log(Protocol):
         """
 
     def before(self, name: str, before: int | None, limit: int) -> list[Entry]:
-        """The last `limit` entries of a conversation below `before` (None: of all), oldest
-        first; fewer where older ones were forgotten.
+        """The last `limit` entries of a conversation below `before` (None: of all), oldest first.
+
+        Fewer where older ones were forgotten.
         """
 
     def personal(self, user: int, after: int, limit: int) -> list[Entry]:
@@ -50,10 +62,22 @@ class Log(Protocol):
         """
 
     def find_post(self, session: int, post_id: str) -> Entry | None:
-        """The entry of the post to which that session gave that id; None if there is none."""
+        """The entry of the post to which that session gave that id; None if there is none.
+
+        It is remembered until the session is `Gone` for good.
+        """
 
     def entries(self, after: int = 0) -> Iterator[Entry]:
         """All entries above `after`, oldest first."""
+
+    def snapshot(self) -> tuple[int, bytes] | None:
+        """The last state that was saved, and the `seq` of the last entry in it."""
+
+    def save_snapshot(self, state: bytes) -> None:
+        """Save the state after the newest entry. To be called when all is committed."""
+
+    def tidy(self, idle: bool) -> None:
+        """Do a small part of what upkeep there is; `idle` says that nobody is waiting."""
 
     def close(self) -> None:
         """Commit nothing more and give back what is held."""

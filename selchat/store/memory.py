@@ -14,6 +14,7 @@ from operator import attrgetter
 
 from selchat.errors import Trimmed
 from selchat.model.entries import Entry
+from selchat.store.stats import Stats
 
 _seq = attrgetter("seq")
 
@@ -56,6 +57,7 @@ class MemoryLog:
         self.id = secrets.token_hex(8)
         self.newest = 0
         self.trimmed = 0
+        self.stats = Stats()
         self._capacity = capacity
         self._entries: deque[Entry] = deque()
         self._strands: dict[str | int, _Strand] = {}  # by conversation, and by user id
@@ -80,6 +82,10 @@ class MemoryLog:
     def commit(self) -> None:
         """Nothing is more durable here than having been appended."""
 
+    def probe(self) -> bool:
+        """See `Log`."""
+        return True
+
     def conversation(self, name: str, after: int, limit: int) -> list[Entry]:
         """See `Log`."""
         return self._after(name, after, limit)
@@ -101,6 +107,16 @@ class MemoryLog:
         """See `Log`."""
         start = bisect_right(self._entries, after, key=_seq)
         return islice(self._entries, start, None)
+
+    def snapshot(self) -> tuple[int, bytes] | None:
+        """There is none: this log begins with the process."""
+        return None
+
+    def save_snapshot(self, state: bytes) -> None:
+        """Not needed."""
+
+    def tidy(self, idle: bool) -> None:
+        """There is no upkeep."""
 
     def close(self) -> None:
         """Nothing is held."""

@@ -17,7 +17,7 @@ Start = Callable[..., ServerProcess]
 def start(tmp_path: Path) -> Iterator[Start]:
     """Start servers with flags of one's own, and on all addresses unless one is among them.
 
-    They need not be ready yet.
+    Each has a data folder of its own. They need not be ready yet.
     """
     with ExitStack() as servers:
         count = 0
@@ -25,7 +25,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
         def start(*flags: str) -> ServerProcess:
             nonlocal count
             count += 1
-            server = ServerProcess(tmp_path / f"server-{count}.log", *flags)
+            data = str(tmp_path / f"data-{count}")
+            server = ServerProcess(tmp_path / f"server-{count}.log", "--data", data, *flags)
             servers.callback(server.finish)
             return server
 

@@ -159,7 +159,11 @@ class Wire(Speaker):
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if receive_buffer is not None:  # before connecting, as it bounds the window for good
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.connect((host, port))
+        try:
+            self.socket.connect((host, port))
+        except OSError:
+            self.socket.close()
+            raise
         self._reader = LineReader(self.socket.fileno())
 
     def send_bytes(self, data: bytes) -> None:
@@ -410,12 +414,17 @@ class ServerProcess:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's, without settings of a server, and with `more`."""
+    """This process's, without settings of a server, and with `more`.
+
+    Nobody's own data can be touched: where none is named, there is no place for any.
+    """
     clean = {k: v for k, v in os.environ.items() if not k.startswith(VARIABLE_PREFIX)}
-    return clean | more
+    return clean | {"XDG_DATA_HOME": os.devnull} | more
 
 
-def run_server(*flags: str, **more: str) -> subprocess.CompletedProcess[str]:
+def run_server(
+    *flags: str, cwd: Path | None = None, **more: str
+) -> subprocess.CompletedProcess[str]:
     """Run a server that is to end by itself, with `more` in its environment."""
     return subprocess.run(
         (*SERVER, *flags),
@@ -424,4 +433,5 @@ def run_server(*flags: str, **more: str) -> subprocess.CompletedProcess[str]:
         encoding="utf-8",
         timeout=PATIENCE,
         env=environment(**more),
+        cwd=cwd,
     )

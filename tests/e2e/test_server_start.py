@@ -72,15 +72,14 @@ def test_port_0_is_another_free_port_for_each(serve: Start) -> None:
 
 
 def test_the_hint_is_the_client_command_for_this_server(server: ServerProcess) -> None:
-    until(lambda: server.said("selchat-client"), "the hint on standard error")
+    server.text("alice")  # after which all hints are there
     assert HINT.findall(server.stderr()) == [("127.0.0.1", str(server.port))]
 
 
 def test_the_hints_name_the_addresses_at_which_others_reach_it(start: Start) -> None:
     server = start()
     server.ready()
-    server.signal()  # ends the hints
-    server.expect_exit()
+    server.text("alice")  # after which all hints are there
     hints = HINT.findall(server.stderr())
     assert hints
     assert {port for _, port in hints} == {str(server.port)}
@@ -94,8 +93,7 @@ def test_the_hints_name_the_addresses_at_which_others_reach_it(start: Start) -> 
 def test_each_hint_works_as_it_is_typed(start: Start) -> None:
     server = start()
     server.ready()
-    until(lambda: server.said("selchat-client"), "the hints on standard error")
-    server.text("alice")  # so that they are complete
+    server.text("alice")  # after which all hints are there
     for number, hint in enumerate(HINT.findall(server.stderr())):
         host, port = parse_address(":".join(hint))
         assert port == server.port
@@ -153,17 +151,16 @@ def test_a_host_that_does_not_exist_is_exit_code_1() -> None:
     ],
 )
 def test_a_wrong_config_file_is_exit_code_2(content: str, words: str, tmp_path: Path) -> None:
-    config = tmp_path / "selchat.toml"
-    config.write_text(content, encoding="utf-8")
-    result = run_server("--config", str(config))
+    (tmp_path / "selchat.toml").write_text(content, encoding="utf-8")
+    result = run_server("--config", "selchat.toml", cwd=tmp_path)
     assert result.returncode == 2
     (line,) = lines(result)
-    assert str(config) in line
+    assert "selchat.toml: " in line
     assert words in line
 
 
 def test_a_missing_config_file_is_exit_code_2(tmp_path: Path) -> None:
-    result = run_server("--config", str(tmp_path / "none.toml"))
+    result = run_server("--config", "none.toml", cwd=tmp_path)
     assert result.returncode == 2
     (line,) = lines(result)
     assert "none.toml" in line
@@ -171,7 +168,7 @@ def test_a_missing_config_file_is_exit_code_2(tmp_path: Path) -> None:
 
 def test_a_config_file_that_cannot_be_read_is_exit_code_2(tmp_path: Path) -> None:
     (tmp_path / "folder.toml").mkdir()  # which root cannot read as a file either
-    result = run_server(SELCHAT_CONFIG=str(tmp_path / "folder.toml"))
+    result = run_server(SELCHAT_CONFIG="folder.toml", cwd=tmp_path)
     assert result.returncode == 2
     (line,) = lines(result)
     assert "SELCHAT_CONFIG" in line
@@ -275,7 +272,7 @@ def test_it_lives_on_when_nobody_reads_the_ready_line(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            (*SERVER, "--host", "127.0.0.1", "--port", "0"),
+            (*SERVER, "--host", "127.0.0.1", "--port", "0", "--data", str(tmp_path / "data")),
             stdin=subprocess.DEVNULL,
             stdout=writer,
             stderr=stderr,
@@ -295,9 +292,10 @@ def test_it_lives_on_when_nobody_reads_the_ready_line(tmp_path: Path) -> None:
     assert not re.search("Traceback|Exception", log.read_text(encoding="utf-8"))
 
 
-def test_without_standard_error_the_ready_line_is_still_alone() -> None:
+def test_without_standard_error_the_ready_line_is_still_alone(tmp_path: Path) -> None:
+    flags = ("--host", "127.0.0.1", "--port", "0", "--data", str(tmp_path))
     process = subprocess.Popen(
-        ("sh", "-c", 'exec "$@" 2>&-', "sh", *SERVER, "--host", "127.0.0.1", "--port", "0"),
+        ("sh", "-c", 'exec "$@" 2>&-', "sh", *SERVER, *flags),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         env=environment(),

@@ -266,7 +266,7 @@ class Stage:
             patch("selectors.DefaultSelector", return_value=self.kernel),
             patch.object(selchat.server, "listen", return_value=[door]),
         ):
-            self.server = Server(ServerSettings(**settings))
+            self.server = Server(ServerSettings(**{"store": "memory"} | settings))
         self.world = World(self.server.loop)
         self.hub = self.server.hub
         self.hub.world = self.world

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import ifaddr
 import msgspec
+import platformdirs
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,7 +55,7 @@ def with_dependencies(folder: Path) -> Path:
     """Make a virtual environment with the dependencies in `folder`."""
     venv.create(folder, with_pip=False, symlinks=True)
     (packages,) = folder.glob("lib/python*/site-packages")
-    homes = {str(Path(str(module.__file__)).parents[1]) for module in (msgspec, ifaddr)}
+    homes = {str(Path(str(module.__file__)).parents[1]) for module in (msgspec, ifaddr, platformdirs)}
     (packages / "dependencies.pth").write_text("\n".join(homes))
     return folder
 

@@ -26,7 +26,7 @@ class Room(NamedTuple):
 
 ROOMS = (
     Room(5, "commands", ("cli.py", "bootstrap.py")),
-    Room(4, "server", ("server.py", "connection.py", "delivery.py")),
+    Room(4, "server", ("server.py", "connection.py", "delivery.py", "upkeep.py")),
     Room(4, "client", ("client/",)),
     Room(3, "hub", ("hub/",)),
     Room(2, "wire", ("wire/",)),

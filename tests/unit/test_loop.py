@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from selchat.loop import READ, WRITE, Loop
+from selchat.loop import READ, WRITE, Loop, Timer
 from tests.unit.ways import Clock
 
 
@@ -110,7 +110,12 @@ def test_a_cancelled_timer_never_runs(loop: Loop, clock: Clock) -> None:
 
 def test_a_timer_can_cancel_one_that_is_due_in_the_same_tick(loop: Loop, clock: Clock) -> None:
     ran: list[str] = []
-    timers = [loop.call_later(1, lambda: timers[1].cancel())]
+    timers: list[Timer] = []
+
+    def cancel() -> None:
+        timers[-1].cancel()
+
+    timers.append(loop.call_later(1, cancel))
     timers.append(loop.call_later(1, partial(ran.append, "second")))
     clock.now += 1
     loop.tick(0)
@@ -119,7 +124,12 @@ def test_a_timer_can_cancel_one_that_is_due_in_the_same_tick(loop: Loop, clock: 
 
 def test_a_timer_that_ran_can_still_be_cancelled(loop: Loop, clock: Clock) -> None:
     ran: list[str] = []
-    timers = [loop.call_later(0, lambda: timers[0].cancel())]
+    timers: list[Timer] = []
+
+    def cancel() -> None:
+        timers[0].cancel()
+
+    timers.append(loop.call_later(0, cancel))
     loop.call_later(0, partial(ran.append, "other"))
     loop.tick(0)
     timers[0].cancel()

@@ -1,0 +1,81 @@
+"""The tables of the log, and how an older file becomes a newer one.
+
+`PRAGMA user_version` says how many of the migrations a file has seen. A file that has seen more
+than there are here was made by a newer selchat, and is left alone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from selchat.errors import StartError
+
+APPLICATION_ID = 0x53656C63
+"""'Selc': lets file(1) and us tell the file from other SQLite files."""
+
+_VERSION_1 = """
+CREATE TABLE meta (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- Rooms and pairs by their names in model/entries.py. Entries refer to the number.
+CREATE TABLE conversation (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    trimmed INTEGER NOT NULL DEFAULT 0  -- entries up to this seq were forgotten
+);
+INSERT INTO conversation (id, name) VALUES (0, '');
+
+-- Clustered by conversation, because a page of one is what is read most.
+CREATE TABLE entry (
+    conversation INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    session INTEGER NOT NULL,
+    user INTEGER,
+    other INTEGER,
+    post_id TEXT,
+    fact BLOB NOT NULL,  -- JSON, as in the JSON tongue
+    PRIMARY KEY (conversation, seq)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX entry_by_seq ON entry (seq);
+
+-- The personal streams: which entries concern a user by name.
+CREATE TABLE personal (
+    user INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (user, seq)
+) WITHOUT ROWID;
+
+-- The ids of the posts of token sessions, as long as the session is remembered.
+CREATE TABLE post (
+    session INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (session, id)
+) WITHOUT ROWID;
+
+-- The hub's state after the entry `seq`, so that start-up need not apply all entries.
+CREATE TABLE snapshot (
+    seq INTEGER PRIMARY KEY,
+    state BLOB NOT NULL
+);
+"""
+
+MIGRATIONS = (_VERSION_1,)
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring the tables up to date, all or nothing. Raises `StartError` for a newer file."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise StartError(
+            f"the log was written by a newer selchat (its version is {version}, "
+            f"this one knows {len(MIGRATIONS)}): start that one"
+        )
+    for number, script in enumerate(MIGRATIONS[version:], version + 1):
+        # executescript commits what is open before, so the transaction is part of the script.
+        db.executescript(
+            f"BEGIN IMMEDIATE;{script};PRAGMA application_id = {APPLICATION_ID};"
+            f"PRAGMA user_version = {number};COMMIT;"
+        )

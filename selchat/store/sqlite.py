@@ -1,0 +1,331 @@
+"""A durable log in one SQLite file: write-ahead log, one transaction a tick.
+
+Hazards, and what is done about them:
+
+- What is appended within a tick is written when the tick commits, or earlier where a question
+  needs to see it; either way in one transaction, which a failure undoes as a whole.
+- A checkpoint moves pages from the write-ahead log into the file, and can take long. Automatic
+  ones happen inside somebody's commit, so they are off; `tidy` makes small ones in idle moments.
+- `synchronous=FULL` syncs the write-ahead log at each commit. Without it a power cut can take
+  acknowledged entries; the death of the process alone cannot (https://sqlite.org/pragma.html).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from selchat.errors import StartError, StoreError, Trimmed
+from selchat.model.entries import Entry
+from selchat.model.events import AnyFact, Gone
+from selchat.store.folder import Held
+from selchat.store.schema import migrate
+from selchat.store.stats import Stats
+
+FILE = "log.sqlite3"
+
+_encode = msgspec.json.Encoder().encode
+_decoder: msgspec.json.Decoder[AnyFact] = msgspec.json.Decoder(AnyFact)
+
+_NAMES = 50_000
+"""Conversations whose number is remembered; asking for one costs some microseconds."""
+
+_PAGE = 1_000
+"""Entries read at a time where all are read."""
+
+_CHECKPOINT = 4 * 2**20
+"""Bytes of write-ahead log at which an idle moment is used for a checkpoint."""
+
+_CHECKPOINT_BUSY = 64 * 2**20
+"""Bytes at which one is made without an idle moment: each page that is read is looked for there."""
+
+_COLUMNS = """
+SELECT fact, session, user, other, post_id, name
+FROM entry JOIN conversation ON conversation.id = conversation
+"""
+_AFTER = _COLUMNS + "WHERE conversation = ? AND seq > ? ORDER BY seq LIMIT ?"
+_BEFORE = _COLUMNS + "WHERE conversation = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
+_ALL = _COLUMNS + "WHERE seq > ? ORDER BY seq LIMIT ?"
+_PERSONAL = """
+WITH mine AS (SELECT seq FROM personal WHERE user = ? AND seq > ? ORDER BY seq LIMIT ?)
+SELECT fact, session, entry.user, other, post_id, name
+FROM mine JOIN entry USING (seq) JOIN conversation ON conversation.id = conversation ORDER BY seq
+"""
+_POST = """
+SELECT fact, entry.session, user, other, post_id, name
+FROM post JOIN entry USING (seq) JOIN conversation ON conversation.id = conversation
+WHERE post.session = ? AND post.id = ?
+"""
+
+
+class SqliteLog:
+    """A `Log` in a folder, which it holds as long as it is open."""
+
+    def __init__(self, folder: Path, *, full: bool = True) -> None:
+        """Open or create it; `full` says whether a commit survives a power cut.
+
+        Raises `StartError` where the folder is held by another process or cannot be used.
+        """
+        self._held = Held(folder)
+        self._path = folder / FILE
+        self.stats = Stats()
+        self.trimmed = 0
+        self._pending: list[Entry] = []
+        self._pending_posts: dict[tuple[int, str], Entry] = {}
+        self._written = 0  # how many of the pending ones are in the open transaction
+        self._numbers: dict[str, int] = {}
+        try:
+            self._db = _open(self._path, full)
+            migrate(self._db)
+            self.id = self._identity()
+            newest = self._db.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()
+        except (sqlite3.Error, OSError) as error:
+            self._held.release()
+            raise StartError(f"the log {self._path} cannot be used: {_why(error)}") from error
+        except StartError:
+            self._held.release()
+            raise
+        self.newest: int = newest[0]
+        self._committed = self.newest
+
+    # Writing
+
+    def append(self, entry: Entry) -> None:
+        """Add an entry. ValueError if its `seq` is not above all others."""
+        if entry.seq <= self.newest:
+            raise ValueError(f"entry {entry.seq} comes after entry {self.newest}")
+        self.newest = entry.seq
+        self._pending.append(entry)
+        if entry.post_id is not None:
+            self._pending_posts[entry.session, entry.post_id] = entry
+
+    def commit(self) -> None:
+        """See `Log`. After a `StoreError`, `newest` is what it was before the tick."""
+        if not self._pending:
+            return
+        start = perf_counter()
+        try:
+            self._write()
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._undo()
+            raise StoreError(_why(error)) from error
+        self.stats.committed(perf_counter() - start, len(self._pending))
+        self._committed = self.newest
+        self._forget_pending()
+
+    def probe(self) -> bool:
+        """Whether it can be written: tries it."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._put("probe", secrets.token_hex(4_096))
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            self._rollback()
+            return False
+        return True
+
+    def _write(self) -> None:
+        """Put what is pending into the open transaction."""
+        new = self._pending[self._written :]
+        if not new:
+            return
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+        rows, personal, posts, gone = [], [], [], []
+        for entry in new:
+            seq, users = entry.seq, entry.users
+            user, other = (*users, None, None)[:2]
+            number = self._numbers.get(entry.conversation)
+            if number is None:
+                number = self._number(entry.conversation)
+            fact = _encode(entry.fact)
+            rows.append((number, seq, entry.session, user, other, entry.post_id, fact))
+            personal += [(one, seq) for one in users]
+            if entry.post_id is not None:
+                posts.append((entry.session, entry.post_id, seq))
+            elif type(entry.fact) is Gone and entry.fact.for_good:
+                gone.append((entry.session,))
+        execute = self._db.executemany
+        execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        if personal:
+            execute("INSERT INTO personal VALUES (?, ?)", personal)
+        if posts:
+            execute("INSERT INTO post VALUES (?, ?, ?)", posts)
+        if gone:  # nobody can repeat a post of theirs any more
+            execute("DELETE FROM post WHERE session = ?", gone)
+        self._written = len(self._pending)
+
+    def _number(self, name: str) -> int:
+        """The number of a conversation; it is given one if it has none."""
+        found = self._db.execute("SELECT id FROM conversation WHERE name = ?", (name,)).fetchone()
+        if found is None:
+            insert = "INSERT INTO conversation (name) VALUES (?) RETURNING id"
+            found = self._db.execute(insert, (name,)).fetchone()
+        if len(self._numbers) >= _NAMES:
+            self._numbers.clear()
+        number: int = found[0]
+        self._numbers[name] = number
+        return number
+
+    def _undo(self) -> None:
+        self._rollback()
+        self.stats.failed += 1
+        self.newest = self._committed
+        self._numbers.clear()  # some may have been given in the tick that failed
+        self._forget_pending()
+
+    def _rollback(self) -> None:
+        # After some errors SQLite has rolled back by itself.
+        with suppress(sqlite3.Error):
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    def _forget_pending(self) -> None:
+        self._pending.clear()
+        self._pending_posts.clear()
+        self._written = 0
+
+    # Reading
+
+    def conversation(self, name: str, after: int, limit: int) -> list[Entry]:
+        """See `Log`."""
+        found = self._ask("SELECT id, trimmed FROM conversation WHERE name = ?", (name,))
+        if not found:
+            return []
+        number, trimmed = found[0]
+        if after < trimmed:
+            raise Trimmed(f"{name} begins after entry {trimmed}")
+        return self._entries(_AFTER, (number, after, limit))
+
+    def before(self, name: str, before: int | None, limit: int) -> list[Entry]:
+        """See `Log`."""
+        found = self._ask("SELECT id FROM conversation WHERE name = ?", (name,))
+        if not found:
+            return []
+        end = self.newest + 1 if before is None else before
+        return self._entries(_BEFORE, (found[0][0], end, limit))[::-1]
+
+    def personal(self, user: int, after: int, limit: int) -> list[Entry]:
+        """See `Log`."""
+        return self._entries(_PERSONAL, (user, after, limit))
+
+    def find_post(self, session: int, post_id: str) -> Entry | None:
+        """See `Log`."""
+        pending = self._pending_posts.get((session, post_id))
+        if pending is not None:
+            return pending
+        found = self._entries(_POST, (session, post_id), see_pending=False)
+        return found[0] if found else None
+
+    def entries(self, after: int = 0) -> Iterator[Entry]:
+        """See `Log`."""
+        while page := self._entries(_ALL, (after, _PAGE)):
+            yield from page
+            after = page[-1].seq
+
+    def _entries(
+        self, sql: str, values: tuple[int | str, ...], *, see_pending: bool = True
+    ) -> list[Entry]:
+        decode = _decoder.decode
+        return [
+            Entry(
+                decode(fact),
+                name,
+                () if user is None else (user,) if other is None else (user, other),
+                session,
+                post_id,
+            )
+            for fact, session, user, other, post_id, name in self._ask(sql, values, see_pending)
+        ]
+
+    def _ask(
+        self, sql: str, values: tuple[int | str, ...], see_pending: bool = True
+    ) -> list[tuple[Any, ...]]:
+        try:
+            if see_pending:
+                self._write()
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(_why(error)) from error
+
+    # Upkeep
+
+    def snapshot(self) -> tuple[int, bytes] | None:
+        """See `Log`."""
+        found = self._ask("SELECT seq, state FROM snapshot ORDER BY seq DESC LIMIT 1", ())
+        return found[0] if found else None
+
+    def save_snapshot(self, state: bytes) -> None:
+        """See `Log`."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("DELETE FROM snapshot")
+            self._db.execute("INSERT INTO snapshot VALUES (?, ?)", (self.newest, state))
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._rollback()
+            raise StoreError(_why(error)) from error
+
+    def tidy(self, idle: bool) -> None:
+        """See `Log`: moves the write-ahead log into the file, if it has grown and it is time."""
+        try:
+            size = self._path.with_name(FILE + "-wal").stat().st_size
+        except OSError:
+            return
+        if size > (_CHECKPOINT if idle else _CHECKPOINT_BUSY) and not self._db.in_transaction:
+            self._ask("PRAGMA wal_checkpoint(PASSIVE)", ())
+
+    def close(self) -> None:
+        """See `Log`. What is pending is not committed."""
+        self._rollback()
+        with suppress(sqlite3.Error):
+            self._db.close()
+        self._held.release()
+
+    def _identity(self) -> str:
+        found = self._db.execute("SELECT value FROM meta WHERE key = 'id'").fetchone()
+        if found is not None:
+            return str(found[0])
+        identity = secrets.token_hex(8)
+        self._put("id", identity)
+        return identity
+
+    def _put(self, key: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+
+def _open(path: Path, full: bool) -> sqlite3.Connection:
+    # SQLite gives the files beside it the mode of this one.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
+    db.execute("PRAGMA wal_autocheckpoint = 0")
+    db.execute("PRAGMA temp_store = MEMORY")
+    db.execute("PRAGMA cache_size = -16384")
+    return db
+
+
+def _why(error: Exception) -> str:
+    """One line for a person: what is wrong with the disk or the file, and what helps."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_FULL":
+        return "the disk is full: free some space"
+    if name.startswith("SQLITE_READONLY"):
+        return "the log may not be written: check its owner, its mode and its file system"
+    if name.startswith("SQLITE_CORRUPT") or name == "SQLITE_NOTADB":
+        return "the log is damaged: stop the server and restore a backup"
+    if name.startswith("SQLITE_IOERR"):
+        return f"the disk reports an error ({error}): check it"
+    if name.startswith("SQLITE_BUSY"):
+        return "another program holds the log: end it"
+    return str(error)

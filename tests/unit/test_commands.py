@@ -1,0 +1,66 @@
+"""A command's class is its syntax: what a person types follows from its fields."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import msgspec
+import pytest
+from msgspec.structs import fields
+
+from selchat.model import commands
+
+USAGE = {
+    "hello": (),
+    "join": ("/join ROOM",),
+    "leave": ("/leave ROOM",),
+    "post": ("#ROOM MESSAGE", "@USER MESSAGE"),
+    "me": ("/me TARGET TEXT",),
+    "rooms": ("/rooms",),
+    "who": ("/who [ROOM]",),
+    "topic": ("/topic ROOM [TEXT]",),
+    "away": ("/away [TEXT]",),
+    "nick": ("/nick NAME",),
+    "history": ("/history TARGET [N]",),
+    "help": ("/help",),
+    "quit": ("quit",),
+    "ping": (),
+    "pong": (),
+}
+
+
+def test_the_usage_is_what_people_are_told() -> None:
+    assert {commands.name(command): commands.usage(command) for command in commands.ALL} == USAGE
+
+
+def test_all_are_all() -> None:
+    subclasses = {c for c in commands.Command.__subclasses__() if c.__module__ == commands.__name__}
+    assert set(commands.ALL) == subclasses
+    assert get_args(commands.AnyCommand) == commands.ALL
+
+
+def test_what_is_typed_after_a_slash() -> None:
+    words = {"join", "leave", "me", "rooms", "who", "topic", "away", "nick", "history", "help"}
+    assert set(commands.TYPED) == words | {"quit"}
+
+
+@pytest.mark.parametrize("command", commands.ALL, ids=commands.name)
+def test_the_words_that_are_typed_are_fields(command: type[commands.Command]) -> None:
+    known = {field.name: field for field in fields(command)}
+    assert set(command.words or ()) <= set(known)
+    required = [word for word in command.words or () if known[word].required]
+    # What may be left out comes last, or a line could not be told apart.
+    assert list((command.words or ())[: len(required)]) == required
+    if command.words is not None:
+        assert {name for name, field in known.items() if field.required} <= set(command.words)
+    assert "text" not in (command.words or ())[:-1]  # it takes the rest of the line
+
+
+@pytest.mark.parametrize("command", commands.ALL, ids=commands.name)
+def test_every_command_may_have_an_id_of_64_characters(command: type[commands.Command]) -> None:
+    values = {field.name: "x" for field in fields(command) if field.required}
+    assert msgspec.convert({**values, "type": commands.name(command)}, command).id is None
+    given = {**values, "type": commands.name(command), "id": "ä" * 64}
+    assert msgspec.convert(given, command).id == "ä" * 64
+    with pytest.raises(msgspec.ValidationError, match="length <= 64"):
+        msgspec.convert({**given, "id": "x" * 65}, command)
