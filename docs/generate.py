@@ -71,7 +71,7 @@ def schema() -> str:
 
 def command_table() -> str:
     """The table of commands in README.md, from the dispatcher's."""
-    rows = [f"| `{row.usage}` | {row.help} |" for row in typed()]
+    rows = [f"| `{row.usage.replace('|', '\\|')}` | {row.help} |" for row in typed()]
     return "\n".join(["| type | to |", "|---|---|", *rows]) + "\n"
 
 

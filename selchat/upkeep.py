@@ -84,14 +84,15 @@ class Upkeep:
     def _work(self) -> None:
         """Do what is due, more of it if nothing was committed lately; else look again later."""
         idle = self._seen == self._committed
+        more = False
         try:
             if self._committed - self._saved >= self._hub.settings.snapshot_entries:
                 self._log.save_snapshot(dump(self._hub.state))
                 self._saved = self._committed
-            self._log.tidy(idle)
+            more = self._log.tidy(idle)
         except StoreError as error:
             log.error("the log's upkeep failed: %s", error)
-        if not idle:
+        if more or not idle:
             self._seen = self._committed
             self._timer = self._loop.call_later(_PAUSE, self._look)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from os.path import commonprefix  # of strings, not of paths
 from typing import NamedTuple
 
 from selchat.client.emoji import EMOJI
@@ -13,7 +12,7 @@ from selchat.model import commands, names
 LOCAL = {"to": "TARGET", "keys": ""}
 """What the client itself understands, beside the server's commands: with its argument."""
 
-_EMOJI = re.compile(r":([+\w-]*):?\Z")
+_EMOJI = re.compile(r":[+\w-]+:?\Z")
 _MOST = 200
 """Choices that are listed at most."""
 
@@ -42,8 +41,8 @@ def complete(line: str, cursor: int, known: Known) -> Completion:
     start = max(line.rfind(space, 0, cursor) for space in " \n") + 1
     word = line[start:cursor]
     match = _EMOJI.search(word)
-    if match and match[1]:
-        return _emoji(start + match.start(), match[1])
+    if match:
+        return _emoji(start + match.start(), match[0])
     first = line[:start].strip() == ""
     if first and word.startswith("/") and not word.startswith("//"):
         words = [f"/{name}" for name in (*commands.TYPED, *LOCAL)]
@@ -79,17 +78,16 @@ def _kind(command: str, argument: int) -> str:
     return "target" if word in ("to", "of") else word
 
 
-def _emoji(start: int, name: str) -> Completion:
-    exact = EMOJI.get(name.lower())
-    fitting = sorted(known for known in EMOJI if known.startswith(name.lower()))
-    if exact is not None and len(fitting) > 1:
-        # `:heart` is one, and the start of another: a closing colon is not needed to mean it.
-        fitting.remove(name.lower())
-        fitting.insert(0, name.lower())
+def _emoji(start: int, typed: str) -> Completion:
+    name = typed.strip(":").lower()
+    fitting = sorted(known for known in EMOJI if known.startswith(name))
+    if typed.endswith(":") and name in EMOJI:  # else `:heart:` could not be told from others
+        fitting = [name]
     if len(fitting) == 1:
         return Completion(start, EMOJI[fitting[0]] + " ", [f":{fitting[0]}:"])
+    common = ":" + _common(fitting)
     choices = [f":{known}: {EMOJI[known]}" for known in fitting]
-    return Completion(start, ":" + commonprefix(fitting), choices[:_MOST])
+    return Completion(start, common if len(common) > len(typed) else typed, choices[:_MOST])
 
 
 def _pick(
@@ -106,5 +104,14 @@ def _pick(
         return Completion(start, word, [])
     if len(fitting) == 1:
         return Completion(start, fitting[0] + behind, fitting)
-    common = commonprefix(fitting)
+    common = _common(fitting)
     return Completion(start, common if len(common) > len(word) else word, fitting[:_MOST])
+
+
+def _common(words: list[str]) -> str:
+    """The longest start that all have."""
+    least, greatest = min(words, default=""), max(words, default="")
+    same = 0
+    while same < len(least) and least[same] == greatest[same]:
+        same += 1
+    return least[:same]

@@ -1,13 +1,34 @@
-"""What a client knows: its name, its rooms, and what it asked that is not answered yet. Pure."""
+"""What a client knows: its name, its conversations, and what it asked that is not answered yet.
+
+Pure: lines and events in, commands and lines out. Every front end stands on this.
+"""
 
 from __future__ import annotations
 
+import re
+from typing import NamedTuple
+
+from selchat.client.complete import LOCAL, Known
+from selchat.client.conversations import Conversations
 from selchat.errors import Refusal
 from selchat.model import commands, events, names
 from selchat.model.clean import clean_line
 from selchat.model.commands import Command
 from selchat.model.events import Error, Event
 from selchat.wire import jsonl, text
+
+
+class Heard(NamedTuple):
+    """What became of an event: what to show of it, and how.
+
+    `lines` are in the form of the text tongue, and clean, whatever the server sent.
+    """
+
+    lines: list[str]
+    alert: bool = False
+    """Whether it is meant for the user: a direct message, or one that names the user."""
+    sent: commands.Post | commands.Me | None = None
+    """The user's own message that is acknowledged by it."""
 
 
 class State:
@@ -17,28 +38,35 @@ class State:
     counts the lines that were refused, `first_failure` says what became of the first.
     """
 
-    def __init__(self, auto_join: bool) -> None:
-        """With `auto_join`, the first post to a room enters it."""
+    def __init__(self, auto_join: bool, curious: bool = False) -> None:
+        """With `auto_join`, the first post to a room enters it. With `curious`, the members of a
+        room are asked for, as `questions`, when it is entered.
+        """
         self.user = ""
         self.line_limit = 0
         self.pending: dict[str, Command] = {}
         self.failed = 0
         self.first_failure = ""
+        self.talk = Conversations()
         self._auto_join = auto_join
-        self._rooms: set[str] = set()  # by key; entered, or asked to be
-        self._entering: set[str] = set()  # the ids of what `auto_join` asked
+        self._curious = curious
+        self._questions: list[Command] = []
+        self._quiet: set[str] = set()  # ids of what nobody typed
+        self._entering: set[str] = set()  # ids of what `auto_join` asked
         self._asked = 0
 
     @property
     def unanswered(self) -> int:
         """How many typed lines are pending, but for a `quit`."""
         return sum(
-            identity not in self._entering and not isinstance(command, commands.Quit)
+            identity not in self._entering | self._quiet and not isinstance(command, commands.Quit)
             for identity, command in self.pending.items()
         )
 
+    # What is typed
+
     def typed(self, line: str | None) -> list[Command]:
-        """The commands that a typed line asks, ready to be sent, and pending from now on.
+        """The commands that a line of a script asks, ready to be sent, and pending from now on.
 
         A line that begins with `{` is a command in the JSON tongue, for programs, whose own ids
         do not begin with `~`. None is a line that was too long to be kept. Raises `Refusal` where
@@ -46,7 +74,146 @@ class State:
         """
         if line is None:
             raise self._fail(_too_long("too long"))
-        command = jsonl.parse(line.encode()) if line.startswith("{") else text.parse(line)
+        return self._ask_all(jsonl.parse(line.encode()) if line[:1] == "{" else text.parse(line))
+
+    def said(self, line: str) -> list[Command]:
+        """The commands that a person's line asks; plain text goes to the current conversation.
+
+        A message of several lines has newlines. Raises `Refusal`.
+        """
+        if line.startswith("//"):
+            return self.posted(line[1:])
+        word, _, rest = line.partition(" ")
+        if word.lower() == "/to":
+            self._turn_to(rest.strip())
+            return []
+        bare_mark = word in ("#", "@") and bool(self.talk.current)
+        plain = line[0] not in "/#@" and line.strip().lower() != "quit"
+        if bare_mark or (plain and self.talk.current):
+            return self.posted(line)
+        if plain:
+            command = text.parse(line)
+            if isinstance(command, Error):
+                hint = "/join ROOM first, or say to whom: #ROOM MESSAGE or @USER MESSAGE"
+                meant = names.closest(word.lower(), commands.TYPED)
+                raise self._fail(Refusal(command.code, command.text if meant else hint))
+        if word[:1] == "/" and word[1:].lower() not in commands.TYPED:
+            meant = names.closest(word[1:33].lower(), LOCAL)
+            if meant:
+                why = f"there is no {word[:33]}: did you mean /{meant} {LOCAL[meant]}"
+                raise self._fail(Refusal("no-command", why.rstrip() + " ?"))
+        return self._ask_all(text.parse(line))
+
+    def posted(self, said: str, to: str = "") -> list[Command]:
+        """The commands that say something, whatever it looks like, to `to` or to the current
+        conversation. Raises `Refusal`.
+        """
+        to = to or self.talk.target
+        if not to:
+            raise self._fail(Refusal("no-command", "/join ROOM first, or say to whom: /to TARGET"))
+        return self._ask_all(commands.Post(to=to, text=said))
+
+    def join(self, room: str) -> list[Command]:
+        """The command that enters a room."""
+        return self._ask_all(commands.Join(room=room))
+
+    def quit(self) -> Command:
+        """The command that ends the session."""
+        command = commands.Quit(id=self._new_id())
+        self._note(command)
+        return command
+
+    def questions(self) -> list[Command]:
+        """What the client itself wants to know. Each is given once, and its answer not shown."""
+        questions, self._questions = self._questions, []
+        for command in questions:
+            command.id = self._new_id()
+            self._note(command)
+            self._quiet.add(command.id)
+        return questions
+
+    def known(self) -> Known:
+        """The names that can be meant, the likeliest first."""
+        own = names.key(self.user)
+        users = [user for user in self.talk.users() if names.key(user) != own]
+        return Known(rooms=self.talk.room_names(), users=users)
+
+    # What the server says
+
+    def told(self, event: Event) -> Heard:
+        """Take note of what the server says; return what its user is to see of it."""
+        if _names_nobody(event):
+            return Heard([])
+        heard = self._told(event)
+        return heard._replace(lines=[clean_line(line) for line in heard.lines])
+
+    def _told(self, event: Event) -> Heard:
+        identity = getattr(event, "id", None)
+        command = self.pending.pop(identity, None) if isinstance(identity, str) else None
+        own = names.key(getattr(event, "from_", "")) == names.key(self.user)
+        self.talk.told(event, own)
+        if isinstance(identity, str) and identity in self._quiet:
+            self._quiet.discard(identity)
+            return Heard([])
+        match event:
+            case events.Welcome():
+                self.user = event.user
+                self.line_limit = event.line_limit
+                self._want_members(event.rooms)
+            case events.Ok() if command is not None:
+                self._entering.discard(str(identity))
+                self._done(command)
+                sent = command if isinstance(command, commands.Post | commands.Me) else None
+                return Heard(text.confirm(command, event), sent=sent)
+            case Error():
+                self._refused(event, command)
+            case events.Left() if names.key(event.user) == names.key(self.user):
+                self.talk.left(event.room)
+            case events.Message():
+                alert = not own and (event.to[:1] == "@" or mentions(event.text, self.user))
+                return Heard(text.render(event, own=own), alert)
+        return Heard(text.render(event))
+
+    def _done(self, command: Command) -> None:
+        match command:
+            case commands.Join(room=room):
+                self._want_members([room])
+            case commands.Nick(name=name):
+                self.user = name
+
+    def _refused(self, error: Error, command: Command | None) -> None:
+        self._fail(Refusal(error.code, error.text))
+        if isinstance(command, commands.Join):
+            self.talk.left(command.room)
+            if command.id in self._entering:
+                self._entering.discard(command.id)
+                self.failed -= 1  # the line that it was for is refused, too, and counts
+
+    def _want_members(self, rooms: list[str]) -> None:
+        for room in rooms:
+            self.talk.enter(room)
+            if self._curious:
+                self._questions.append(commands.Who(room=room))
+
+    # Asking
+
+    def _turn_to(self, target: str) -> None:
+        if not target or len(target.split()) != 1:
+            raise self._fail(Refusal("usage", "type it like this: /to TARGET (#ROOM or @USER)"))
+        if target[0] == "@":
+            try:
+                name = names.user(target[1:])
+            except Refusal as refusal:
+                raise self._fail(refusal) from None
+            self.talk.turn_to(f"@{name}")
+        elif self.talk.entered(target):
+            self.talk.turn_to("#" + target.removeprefix("#"))
+        else:
+            room = clean_line(target.removeprefix("#"))[: names.LONGEST]
+            why = f"you are not in #{room}: /join {room} enters it"
+            raise self._fail(Refusal("not-a-member", why))
+
+    def _ask_all(self, command: Command | Error) -> list[Command]:
         if isinstance(command, Error):
             raise self._fail(Refusal(command.code, command.text))
         if command.id is None:
@@ -57,29 +224,19 @@ class State:
                 _too_long(f"{size} bytes for the server, which takes {self.line_limit}")
             )
         asked: list[Command] = []
-        if self._auto_join and isinstance(command, commands.Post | commands.Me):
+        if isinstance(command, commands.Post | commands.Me):
             room = command.to.removeprefix("#")
-            if room != command.to and names.key(room) not in self._rooms:
-                join = commands.Join(id=self._new_id(), room=room)
-                self._entering.add(str(join.id))
-                asked.append(join)
+            if room != command.to and not self.talk.entered(room):
+                if self._auto_join:
+                    join = commands.Join(id=self._new_id(), room=room)
+                    self._entering.add(str(join.id))
+                    asked.append(join)
+            elif room != command.to:
+                self.talk.turn_to(command.to)
         asked.append(command)
         for each in asked:
             self._note(each)
         return asked
-
-    def quit(self) -> Command:
-        """The command that ends the session."""
-        command = commands.Quit(id=self._new_id())
-        self._note(command)
-        return command
-
-    def told(self, event: Event) -> list[str]:
-        """Take note of what the server says; return the lines that tell its user of it.
-
-        They are clean, whatever the server sent.
-        """
-        return [] if _names_nobody(event) else [clean_line(line) for line in self._told(event)]
 
     def _new_id(self) -> str:
         self._asked += 1
@@ -90,39 +247,11 @@ class State:
             case commands.Pong():
                 return  # has no answer
             case commands.Join(room=room):
-                self._rooms.add(names.key(room.removeprefix("#")))
+                self.talk.enter(room)
+                self.talk.turn_to("#" + room.removeprefix("#"))
             case commands.Leave(room=room):
-                self._rooms.discard(names.key(room.removeprefix("#")))
+                self.talk.left(room)  # now, as a post right behind it is to enter it again
         self.pending[str(command.id)] = command
-
-    def _told(self, event: Event) -> list[str]:
-        identity = getattr(event, "id", None)
-        command = self.pending.pop(identity, None) if isinstance(identity, str) else None
-        match event:
-            case events.Welcome():
-                self.user = event.user
-                self.line_limit = event.line_limit
-                self._rooms = {names.key(room) for room in event.rooms}
-            case events.Ok() if command is not None:
-                self._entering.discard(str(identity))
-                if isinstance(command, commands.Nick):
-                    self.user = command.name
-                return text.confirm(command, event)
-            case Error():
-                self._refused(event, command)
-            case events.Left() if names.key(event.user) == names.key(self.user):
-                self._rooms.discard(names.key(event.room))
-            case events.Message():
-                return text.render(event, own=names.key(event.from_) == names.key(self.user))
-        return text.render(event)
-
-    def _refused(self, error: Error, command: Command | None) -> None:
-        self._fail(Refusal(error.code, error.text))
-        if isinstance(command, commands.Join):
-            self._rooms.discard(names.key(command.room.removeprefix("#")))
-            if command.id in self._entering:
-                self._entering.discard(command.id)
-                self.failed -= 1  # the line that it was for is refused, too, and counts
 
     def _fail(self, refusal: Refusal) -> Refusal:
         self.failed += 1
@@ -139,3 +268,9 @@ def _names_nobody(event: Event) -> bool:
 
 def _too_long(how: str) -> Refusal:
     return Refusal("line-too-long", f"that line is {how}: send it in pieces")
+
+
+def mentions(said: str, user: str) -> bool:
+    """Whether the name stands in a text, as a word of its own."""
+    name = re.escape(names.key(user))
+    return bool(user) and bool(re.search(rf"(?<![\w-]){name}(?![\w-])", said.casefold()))

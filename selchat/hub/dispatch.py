@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from selchat.errors import Refusal, StoreError
-from selchat.hub import messages, rooms, sessions
+from selchat.hub import messages, rooms, search, sessions
 from selchat.hub.hub import Hub
 from selchat.hub.state import Peer
 from selchat.model import commands, events
@@ -59,6 +59,7 @@ TABLE: dict[type[Command], Row] = {
     commands.History: Row(
         messages.history, True, 200, "show the last N things said in #ROOM or with @USER"
     ),
+    commands.Search: Row(search.search, True, 200, "find what was said where you can read"),
     commands.Help: Row(help_, False, 1, "list the commands"),
     commands.Quit: Row(sessions.quit_, False, 0, "leave the chat"),
     commands.Ping: Row(ping, False, 1, ""),

@@ -39,7 +39,7 @@ def post(hub: Hub, session: Session, command: commands.Post | commands.Me) -> No
             _again(command, text, action, first)
             hub.done(session, command, first)
             return
-    mark, name = _target(command.to)
+    mark, name = target(command.to)
     say = _to_room if mark == "#" else _to_user
     say(hub, session, command, name, text, action)
 
@@ -98,7 +98,7 @@ def history(hub: Hub, session: Session, command: commands.History) -> None:
 
     Only members read a room's history; of a conversation between two, only the two can ask.
     """
-    mark, name = _target(command.of)
+    mark, name = target(command.of)
     if mark == "#":
         room = hub.own_room(session.user, name)
         conversation, of = entries.room(room.key), "#" + room.name
@@ -148,7 +148,7 @@ def weight(fact: events.Fact) -> int:
     return _LINE
 
 
-def _target(text: str) -> tuple[str, str]:
+def target(text: str) -> tuple[str, str]:
     """The mark and the name of where a message goes. Refusal `bad-target`."""
     mark, name = text[:1], text[1:]
     if mark not in ("#", "@") or name[:1] in ("", "#", "@"):

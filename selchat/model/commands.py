@@ -125,6 +125,24 @@ class History(Command):
     after: Seq | None = None
 
 
+class Search(Command):
+    """Find what was said, newest first, in all that the asker may see.
+
+    `text` is the words that must all occur. `of` (`#ROOM` or `@USER`) and `by` (a user's name)
+    narrow it; `before` and `after` are dates or times in RFC 3339 form, `below` is a `seq` to page
+    on from.
+    """
+
+    words = ("text",)
+    text: str
+    of: str | None = None
+    by: str | None = None
+    before: str | None = None
+    after: str | None = None
+    below: Seq | None = None
+    limit: Limit | None = None
+
+
 class Help(Command):
     """List the commands."""
 
@@ -157,6 +175,7 @@ AnyCommand = (
     | Away
     | Nick
     | History
+    | Search
     | Help
     | Quit
     | Ping
@@ -183,6 +202,8 @@ def usage(command: type[Command]) -> tuple[str, ...]:
         return ("#ROOM MESSAGE", "@USER MESSAGE")
     if command is Quit:
         return ("quit",)
+    if command is Search:
+        return ("/search WORDS [in #ROOM|with @USER] [from @USER] [before|after DATE]",)
     if command.words is None:
         return ()
     required = {field.name for field in fields(command) if field.required}

@@ -140,6 +140,15 @@ class History(Event):
     more: bool
 
 
+class Found(Event):
+    """What a search for `text` found, newest first; `more` where there is more."""
+
+    id: str | None
+    text: str
+    entries: list[Message]
+    more: bool
+
+
 class Room(Event):
     """What can be seen of a room: an answer to a question for its topic, or a line of a list."""
 
@@ -220,6 +229,7 @@ AnyEvent = (
     | Ok
     | Error
     | History
+    | Found
     | Room
     | Rooms
     | Users

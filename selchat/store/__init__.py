@@ -8,10 +8,26 @@ suite (tests/unit/test_store.py) holds for every implementation.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from selchat.model.entries import Entry
 from selchat.store.stats import Stats
+
+
+class Query(NamedTuple):
+    """Which messages are searched for: all conditions must hold."""
+
+    words: tuple[str, ...]
+    """Words that all occur, whatever their case."""
+    conversations: tuple[str, ...]
+    """One of these, or, with `user`, in that user's personal stream."""
+    user: int | None
+    author: str | None
+    """The key (model/names.py) of the name under which it was said."""
+    above: int
+    below: int
+    """The `seq` is between these two."""
+    limit: int
 
 
 class Log(Protocol):
@@ -67,6 +83,14 @@ class Log(Protocol):
         It is remembered until the session is `Gone` for good.
         """
 
+    def search(self, query: Query) -> list[Entry]:
+        """The newest messages for which `query` holds, newest first. Any words are a query."""
+
+    def seq_at(self, at: str) -> int:
+        """The `seq` of the first entry that happened at `at` (as in facts) or later; one above
+        the newest where none did.
+        """
+
     def entries(self, after: int = 0) -> Iterator[Entry]:
         """All entries above `after`, oldest first."""
 
@@ -76,8 +100,11 @@ class Log(Protocol):
     def save_snapshot(self, state: bytes) -> None:
         """Save the state after the newest entry. To be called when all is committed."""
 
-    def tidy(self, idle: bool) -> None:
-        """Do a small part of what upkeep there is; `idle` says that nobody is waiting."""
+    def tidy(self, idle: bool) -> bool:
+        """Do a small part of what upkeep there is, and say whether there is more.
+
+        `idle` says that nobody is waiting. To be called when all is committed.
+        """
 
     def close(self) -> None:
         """Commit nothing more and give back what is held."""

@@ -5,6 +5,7 @@ It holds a bounded number of entries. The oldest are forgotten first, so `trimme
 
 from __future__ import annotations
 
+import re
 import secrets
 from bisect import bisect_left, bisect_right
 from collections import deque
@@ -14,6 +15,9 @@ from operator import attrgetter
 
 from selchat.errors import Trimmed
 from selchat.model.entries import Entry
+from selchat.model.events import Message
+from selchat.model.names import key
+from selchat.store import Query
 from selchat.store.stats import Stats
 
 _seq = attrgetter("seq")
@@ -103,6 +107,31 @@ class MemoryLog:
         """See `Log`."""
         return self._posts.get((session, post_id))
 
+    def search(self, query: Query) -> list[Entry]:
+        """See `Log`. It looks at all entries, of which there are not many."""
+        words = {word for text in query.words for word in _words(text)}
+        found: list[Entry] = []
+        if not words:
+            return found
+        for entry in reversed(self._entries):
+            fact = entry.fact
+            if entry.seq <= query.above or len(found) >= query.limit:
+                break
+            if (
+                isinstance(fact, Message)
+                and entry.seq < query.below
+                and (entry.conversation in query.conversations or query.user in entry.users)
+                and query.author in (None, key(fact.from_))
+                and words <= set(_words(fact.text))
+            ):
+                found.append(entry)
+        return found
+
+    def seq_at(self, at: str) -> int:
+        """See `Log`."""
+        place = bisect_left(self._entries, at, key=lambda entry: entry.fact.at)
+        return self._entries[place].seq if place < len(self._entries) else self.newest + 1
+
     def entries(self, after: int = 0) -> Iterator[Entry]:
         """See `Log`."""
         start = bisect_right(self._entries, after, key=_seq)
@@ -115,8 +144,9 @@ class MemoryLog:
     def save_snapshot(self, state: bytes) -> None:
         """Not needed."""
 
-    def tidy(self, idle: bool) -> None:
+    def tidy(self, idle: bool) -> bool:  # noqa: ARG002  (a Log)
         """There is no upkeep."""
+        return False
 
     def close(self) -> None:
         """Nothing is held."""
@@ -135,6 +165,10 @@ class MemoryLog:
                 del self._strands[name]
         if entry.post_id is not None:
             del self._posts[entry.session, entry.post_id]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text.casefold())
 
 
 def _strands(entry: Entry) -> tuple[str | int, ...]:

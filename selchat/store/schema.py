@@ -60,6 +60,13 @@ CREATE TABLE snapshot (
     seq INTEGER PRIMARY KEY,
     state BLOB NOT NULL
 );
+
+-- The words of messages, and as words too where and by whom (store/search.py). Filled in idle
+-- moments, up to the entry that meta's `indexed` names.
+CREATE VIRTUAL TABLE search USING fts5 (
+    place, author, text, content = '', tokenize = 'unicode61 remove_diacritics 2'
+);
+INSERT INTO meta VALUES ('indexed', '0');
 """
 
 MIGRATIONS = (_VERSION_1,)

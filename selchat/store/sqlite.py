@@ -26,6 +26,7 @@ import msgspec
 from selchat.errors import StartError, StoreError, Trimmed
 from selchat.model.entries import Entry
 from selchat.model.events import AnyFact, Gone
+from selchat.store import Query, search
 from selchat.store.folder import Held
 from selchat.store.schema import migrate
 from selchat.store.stats import Stats
@@ -47,6 +48,15 @@ _CHECKPOINT = 4 * 2**20
 _CHECKPOINT_BUSY = 64 * 2**20
 """Bytes at which one is made without an idle moment: each page that is read is looked for there."""
 
+_INDEX = 500
+"""Entries taken into the index for search in an idle moment: about 6 ms."""
+
+_INDEX_NOW = 2_000
+"""Entries taken into it before an answer, at most, so that what was just said is found."""
+
+_INDEX_BUSY = 10_000
+"""Entries not in it at which some are taken without an idle moment."""
+
 _COLUMNS = """
 SELECT fact, session, user, other, post_id, name
 FROM entry JOIN conversation ON conversation.id = conversation
@@ -54,6 +64,7 @@ FROM entry JOIN conversation ON conversation.id = conversation
 _AFTER = _COLUMNS + "WHERE conversation = ? AND seq > ? ORDER BY seq LIMIT ?"
 _BEFORE = _COLUMNS + "WHERE conversation = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
 _ALL = _COLUMNS + "WHERE seq > ? ORDER BY seq LIMIT ?"
+_ONE = _COLUMNS + "WHERE seq = ?"
 _PERSONAL = """
 WITH mine AS (SELECT seq FROM personal WHERE user = ? AND seq > ? ORDER BY seq LIMIT ?)
 SELECT fact, session, entry.user, other, post_id, name
@@ -226,6 +237,29 @@ class SqliteLog:
         found = self._entries(_POST, (session, post_id), see_pending=False)
         return found[0] if found else None
 
+    def search(self, query: Query) -> list[Entry]:
+        """See `Log`."""
+        try:
+            self._write()
+            search.index(self._db, _INDEX_NOW)
+            found = search.find(self._db, query)
+        except sqlite3.Error as error:
+            raise StoreError(_why(error)) from error
+        return [entry for seq in found for entry in self._entries(_ONE, (seq,))]
+
+    def seq_at(self, at: str) -> int:
+        """See `Log`."""
+        low, high = 0, self.newest + 1  # `at` grows with `seq`, so halving finds it
+        while low < high:
+            middle = (low + high) // 2
+            found = self._entries(_ALL, (middle, 1))
+            if found and found[0].fact.at < at:
+                low = found[0].seq + 1
+            else:
+                high = middle
+        found = self._entries(_ALL, (low, 1))
+        return found[0].seq if found else self.newest + 1
+
     def entries(self, after: int = 0) -> Iterator[Entry]:
         """See `Log`."""
         while page := self._entries(_ALL, (after, _PAGE)):
@@ -275,14 +309,18 @@ class SqliteLog:
             self._rollback()
             raise StoreError(_why(error)) from error
 
-    def tidy(self, idle: bool) -> None:
-        """See `Log`: moves the write-ahead log into the file, if it has grown and it is time."""
+    def tidy(self, idle: bool) -> bool:
+        """See `Log`: takes entries into the index, and the write-ahead log into the file."""
         try:
+            left = search.unindexed(self._db)
+            if left > (0 if idle else _INDEX_BUSY):
+                left = search.index(self._db, _INDEX)
             size = self._path.with_name(FILE + "-wal").stat().st_size
-        except OSError:
-            return
-        if size > (_CHECKPOINT if idle else _CHECKPOINT_BUSY) and not self._db.in_transaction:
-            self._ask("PRAGMA wal_checkpoint(PASSIVE)", ())
+            if size > (_CHECKPOINT if idle else _CHECKPOINT_BUSY):
+                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(_why(error)) from error
+        return left > 0
 
     def close(self) -> None:
         """See `Log`. What is pending is not committed."""

@@ -7,6 +7,7 @@ client in line mode uses the same two. Every line that is written begins with `[
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
@@ -19,6 +20,7 @@ from selchat.model.events import Error, Event, Message
 from selchat.wire.framing import Lines
 
 _HELP = "/help lists the commands"
+_USAGE_WIDTH = 20  # characters of a command in the help, where it is no longer
 _LIST_WIDTH = 300  # characters of a line that lists names
 
 
@@ -122,11 +124,37 @@ def _slash(text: str) -> Command | Error:
     usage = commands.usage(command)[0]
     if len(values) <= len(command.words):
         given = dict(zip(command.words, values, strict=False))
+        if command is commands.Search and values:
+            given = _search(values[0])
         try:
             return msgspec.convert(given, command, strict=False)
         except msgspec.ValidationError:
             pass
     return Error(code="usage", text=f"type it like this: {usage}")
+
+
+_NARROW = {"in": "of", "with": "of", "from": "by", "before": "before", "after": "after"}
+
+
+def _search(text: str) -> dict[str, str]:
+    """The fields of a search: `WORDS [in #ROOM|with @USER] [from @USER] [before|after DATE]`.
+
+    Only at its end do these words narrow the search; elsewhere they are words to look for, and so
+    they are where a room or a user would have to follow and does not.
+    """
+    words, given = text.split(), dict[str, str]()
+    while len(words) > 2 and (field := _NARROW.get(words[-2].lower())) and field not in given:
+        value = words[-1]
+        if field == "of" and value[0] != ("#" if words[-2].lower() == "in" else "@"):
+            break
+        if field == "by" and value[0] != "@":
+            break
+        if field in ("before", "after") and not value[0].isdigit():
+            break
+        given[field] = value.removeprefix("@") if field == "by" else value
+        del words[-2:]
+    given["text"] = " ".join(words)
+    return given
 
 
 # From an event to lines
@@ -185,6 +213,22 @@ def _history(page: events.History, own: bool) -> list[str]:
     return lines or [f"* nothing was said in {page.of} yet"]
 
 
+def _found(event: events.Found, own: bool) -> list[str]:  # noqa: ARG001
+    if not event.entries:
+        return [f"* nothing was found for: {clean_line(event.text)}"]
+    words = "|".join(re.escape(word) for word in sorted(event.text.split(), key=len, reverse=True))
+    lines = []
+    for entry in event.entries:
+        stamp = f"* [{entry.at[:10]} {entry.at[11:16]}Z] "
+        where = (
+            f"[{entry.to}] {entry.from_}" if entry.to[0] == "#" else f"{entry.from_} to {entry.to}"
+        )
+        for line in entry.text.split("\n"):
+            marked = re.sub(words, r"*\g<0>*", line, flags=re.IGNORECASE)
+            lines.append(f"{stamp}{where}: {marked}")
+    return lines + (["* and there is more: narrow it with in, with, from, before"] * event.more)
+
+
 def _room(event: events.Room, own: bool) -> list[str]:  # noqa: ARG001
     if event.topic:
         return [f"* the topic of #{event.room}: {event.topic}"]
@@ -215,8 +259,7 @@ def _users(event: events.Users, own: bool) -> list[str]:  # noqa: ARG001
 
 
 def _help(event: events.Help, own: bool) -> list[str]:  # noqa: ARG001
-    width = max((len(line.usage) for line in event.commands), default=0)
-    return [f"* {line.usage:<{width}}  {line.help}" for line in event.commands]
+    return [f"* {line.usage:<{_USAGE_WIDTH}}  {line.help}" for line in event.commands]
 
 
 def _left(event: events.Left, own: bool) -> list[str]:  # noqa: ARG001
@@ -246,6 +289,7 @@ _RENDER: dict[type[Event], Callable[..., list[str]]] = {
     ],
     events.Error: lambda event, _: [f"! {clean_line(event.text)}"],
     events.History: _history,
+    events.Found: _found,
     events.Room: _room,
     events.Rooms: _rooms,
     events.Users: _users,

@@ -290,7 +290,8 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env=environment(),
+                # Who joins is not shown what was said before, unless a test is about that.
+                env=environment(SELCHAT_JOIN_HISTORY="0"),
             )
         assert self.process.stdout is not None
         self.stdout = self.process.stdout

@@ -27,6 +27,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from difflib import ndiff
+from itertools import takewhile
 from typing import Any, NamedTuple, cast
 from unittest.mock import patch
 
@@ -42,6 +43,9 @@ from selchat.settings import ServerSettings
 
 START = 1_769_860_800_123
 """2026-01-31T12:00:00.123Z, when every script begins."""
+
+_SETTINGS: dict[str, Any] = {"store": "memory", "join_history": 0}
+"""What a stage has unless it is told otherwise, apart from the defaults."""
 
 _MOST_TICKS = 20_000
 """After so many without rest the server is spinning."""
@@ -134,6 +138,7 @@ class Socket:
         self.fd = kernel.descriptor(self)
         self.since = 0  # when it said the first thing that the server has not read
         self.room: int | None = None
+        self.broken = False  # as a connection is whose end was not noticed yet
         self.taken = bytearray()
         self._said = bytearray()
         self._said_end = False
@@ -194,7 +199,7 @@ class Socket:
         return data
 
     def send(self, data: bytes | memoryview) -> int:
-        if self._end == "reset":
+        if self._end == "reset" or self.broken:
             raise BrokenPipeError(32, "Broken pipe")
         if self.room == 0:
             raise BlockingIOError
@@ -212,7 +217,7 @@ class Socket:
     def close(self) -> None:
         assert self.fd not in self.kernel.keys, "closed while registered"
         self._closed = True
-        if not self._said_end and self._end != "reset":
+        if not self._said_end and not self.broken and self._end != "reset":
             self._over = "<cut>"
         del self.kernel.sockets[self.fd]
 
@@ -266,7 +271,7 @@ class Stage:
             patch("selectors.DefaultSelector", return_value=self.kernel),
             patch.object(selchat.server, "listen", return_value=[door]),
         ):
-            self.server = Server(ServerSettings(**{"store": "memory"} | settings))
+            self.server = Server(ServerSettings(**_SETTINGS | settings))
         self.world = World(self.server.loop)
         self.hub = self.server.hub
         self.hub.world = self.world
@@ -317,8 +322,11 @@ class Stage:
     def advance(self, seconds: float) -> None:
         """Let time go on, and the server do what is due."""
         self.settle()
-        self.world.time += seconds
-        self.settle()
+        end = self.world.time + seconds
+        while (timers := self.server.loop._timers) and timers[0][0] <= end:
+            self.world.time = max(self.world.time, timers[0][0])
+            self.settle()
+        self.world.time = end
 
     def take_errors(self) -> list[str]:
         """What was logged as an error since the last call."""
@@ -348,10 +356,11 @@ class Stage:
     def play(self, script: str) -> None:
         """Run a script; AssertionError with the difference where something else is said."""
         for acts, expected in _blocks(script):
-            for act in acts:
-                if act.mark:
-                    self.connect(act.name)
-            for act in acts:
+            for number, act in enumerate(acts):
+                if number == 0 or acts[number - 1].name == "--":
+                    # Whoever is new connects before anything is said, since that takes a tick.
+                    for other in takewhile(lambda act: act.name != "--", acts[number:]):
+                        self.connect(other.name)
                 self._perform(act)
             self.settle()
             stamp = self.world.stamp()
@@ -411,7 +420,7 @@ def _blocks(script: str) -> Iterator[tuple[list[_Step], list[str]]]:
 def _steps(script: str) -> list[_Step]:
     steps: list[_Step] = []
     for line in script.split("\n"):
-        name, _, rest = line.strip(" ").partition(" ")
+        name, _, rest = line.lstrip(" ").partition(" ")
         if not name:
             continue
         if name == "..":

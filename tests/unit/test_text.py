@@ -109,7 +109,7 @@ def test_a_mistake_gets_one_line_that_says_what_to_type(line: str, code: str, sa
         assert said in error.text
         assert len(error.text) < 200
         assert rest == ([commands.Rooms()] if way == "with more behind it" else [])
-    assert render(error) == [f"! {error.text}"]
+        assert render(error) == [f"! {error.text}"]
 
 
 def test_the_first_line_is_the_name_whatever_it_looks_like() -> None:

@@ -1,0 +1,105 @@
+"""Full-text search over the log: an FTS5 index that is filled in batches.
+
+Where a message was said and by whom stand in the index as words, so that one index question finds
+what is in the right place, however much there is elsewhere. The index keeps no text: that is in
+the entries. What people type is quoted word by word, so none of it is FTS5 syntax
+(https://sqlite.org/fts5.html, section 3.1).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from selchat.model.events import Message
+from selchat.model.names import key
+from selchat.store import Query
+
+_fact: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+
+_NEW = """
+SELECT seq, conversation, user, other, fact FROM entry
+WHERE seq > ? AND seq <= ? ORDER BY seq
+"""
+_MATCH = """
+SELECT rowid FROM search WHERE search MATCH ? AND rowid > ? AND rowid < ?
+ORDER BY rowid DESC LIMIT ?
+"""
+
+
+def index(db: sqlite3.Connection, most: int) -> int:
+    """Take up to `most` entries more into the index; return how many are left for another time.
+
+    Part of the open transaction, or one of its own where there is none. Raises sqlite3.Error.
+    """
+    done, newest = _reach(db)
+    until = min(newest, done + most)
+    if until == done:
+        return 0
+    rows = []
+    for seq, conversation, user, other, fact in db.execute(_NEW, (done, until)):
+        if not fact.startswith(b'{"type":"message"'):
+            continue
+        message = _fact.decode(fact)
+        place = _place(conversation) + "".join(f" {_user(one)}" for one in (user, other) if one)
+        rows.append((seq, place, _author(key(message.from_)), message.text))
+    alone = not db.in_transaction
+    if alone:
+        db.execute("BEGIN IMMEDIATE")
+    try:
+        insert = "INSERT INTO search (rowid, place, author, text) VALUES (?, ?, ?, ?)"
+        db.executemany(insert, rows)
+        db.execute("UPDATE meta SET value = ? WHERE key = 'indexed'", (str(until),))
+        if alone:
+            db.execute("COMMIT")
+    except sqlite3.Error:
+        if alone and db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return newest - until
+
+
+def unindexed(db: sqlite3.Connection) -> int:
+    """How many entries are not in the index yet, counting gaps."""
+    done, newest = _reach(db)
+    return newest - done
+
+
+def find(db: sqlite3.Connection, query: Query) -> list[int]:
+    """The `seq`s of the newest messages that match, newest first. Raises sqlite3.Error."""
+    words = " AND ".join(_quoted(word) for word in query.words)
+    places = [] if query.user is None else [_user(query.user)]
+    for name in query.conversations:
+        number = db.execute("SELECT id FROM conversation WHERE name = ?", (name,)).fetchone()
+        if number is not None:
+            places.append(_place(number[0]))
+    if not words or not places:
+        return []
+    match = f"text : ({words}) AND place : ({' OR '.join(places)})"
+    if query.author is not None:
+        match += f" AND author : {_author(query.author)}"
+    return [row[0] for row in db.execute(_MATCH, (match, query.above, query.below, query.limit))]
+
+
+def _reach(db: sqlite3.Connection) -> tuple[int, int]:
+    done = db.execute("SELECT value FROM meta WHERE key = 'indexed'").fetchone()[0]
+    newest = db.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()[0]
+    return int(done), newest
+
+
+def _quoted(word: str) -> str:
+    return '"' + word.replace('"', '""') + '"'
+
+
+def _place(conversation: int) -> str:
+    return f"c{conversation}"
+
+
+def _user(identity: int) -> str:
+    return f"u{identity}"
+
+
+def _author(name: str) -> str:
+    # One word for the index, whatever the name is made of.
+    return "n" + name.encode().hex()
