@@ -71,7 +71,8 @@ def schema() -> str:
 
 def command_table() -> str:
     """The table of commands in README.md, from the dispatcher's."""
-    rows = [f"| `{row.usage.replace('|', '\\|')}` | {row.help} |" for row in typed()]
+    cells = [(row.usage.replace("|", "\\|"), row.help) for row in typed()]
+    rows = [f"| `{usage}` | {help_} |" for usage, help_ in cells]
     return "\n".join(["| type | to |", "|---|---|", *rows]) + "\n"
 
 

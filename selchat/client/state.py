@@ -29,6 +29,8 @@ class Heard(NamedTuple):
     """Whether it is meant for the user: a direct message, or one that names the user."""
     sent: commands.Post | commands.Me | None = None
     """The user's own message that is acknowledged by it."""
+    refused: commands.Post | commands.Me | None = None
+    """The user's own message that is refused by it."""
 
 
 class State:
@@ -268,6 +270,16 @@ def _names_nobody(event: Event) -> bool:
 
 def _too_long(how: str) -> Refusal:
     return Refusal("line-too-long", f"that line is {how}: send it in pieces")
+
+
+def _makes_sense(event: Event) -> bool:
+    """Whether an event has what each of its kind has: the server may be anything."""
+    match event:
+        case events.Message(to=to):
+            return len(to) > 1 and to[0] in "#@"
+        case events.History(of=of):
+            return len(of) > 1 and of[0] in "#@" and all(map(_makes_sense, event.entries))
+    return True
 
 
 def mentions(said: str, user: str) -> bool:

@@ -196,19 +196,23 @@ def test_a_stuck_reader_that_writes_is_answered_when_it_reads(server: ServerProc
     alice.quiet()
 
 
-def test_catching_up_beside_a_flood_gives_nothing_twice(server: ServerProcess) -> None:
-    """A reader reaches the present while a writer sends more at once than is done in a tick."""
-    alice, reader = server.json("alice", "dev"), server.json("reader", "dev")
-    alice.event(type="joined", user="reader")
-    post = '{"type":"post","to":"#dev","text":"small"}'
-    for _ in range(5):
-        say_much(alice, "dev", range(300))
-        alice.send(*[post] * 5000)
-        seqs = [reader.event(type="message")["seq"] for _ in range(5300)]
-        assert seqs == list(range(seqs[0], seqs[0] + 5300))
-        for _ in range(5000):
-            alice.event(type="ok")
-    reader.quiet()
+def test_catching_up_beside_a_flood_gives_nothing_twice(serve: Start) -> None:
+    """Readers reach the present again and again while more is written than a tick carries out."""
+    server = serve("--page", "10000", "--soft-limit", "32768")
+    readers = [server.json(f"reader{number}", "dev") for number in range(3)]
+    alice = server.json("alice", "dev")
+    for number, reader in enumerate(readers):
+        for other in (*(f"reader{later}" for later in range(number + 1, 3)), "alice"):
+            reader.event(type="joined", user=other)
+    posts = 20_000
+    alice.send(*['{"type":"post","to":"#dev","text":"small"}'] * posts)
+    for reader in readers:
+        seqs = [reader.event(type="message")["seq"] for _ in range(posts)]
+        assert seqs == list(range(seqs[0], seqs[0] + posts))
+    for _ in range(posts):
+        alice.event(type="ok")
+    for reader in readers:
+        reader.quiet()
 
 
 def test_a_resume_in_the_middle_of_a_flood_gives_each_entry_once(server: ServerProcess) -> None:
