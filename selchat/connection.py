@@ -132,7 +132,7 @@ class Connection:
         self._stop_timer()
         self._house.forget(self)
         if self.session is not None:
-            log.info("%s lost the connection: %s", self.session.user.name, reason)
+            log.debug("%s lost the connection: %s", self.session.user.name, reason)
             lost(self._house.hub, self, events.LOST)
 
     # What was asked

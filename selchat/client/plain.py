@@ -90,8 +90,7 @@ class Plain(Front):
         if not self._input_over:
             self._read_input(not self._typed)
         elif not self._typed and not self.state.pending and not self.quitting:
-            if self.state.user or not self.options.message:
-                self.quit()
+            self.quit()
 
     # From standard input
 
@@ -106,13 +105,16 @@ class Plain(Front):
             self._read_input(False)
             data = b"\n"  # a last line without its end is a line
         for line in self._lines.feed(data):
-            # A line over the limit becomes one that is refused for its length.
-            typed = line.decode(errors="replace") if line is not None else "/" + "…" * 80
+            typed = line.decode(errors="replace") if line is not None else self._too_long()
             if typed and not typed.isspace():
                 self._typed.append(typed)
         self.go_on()
 
     # Inside
+
+    def _too_long(self) -> str:
+        """A line that will be refused, in the place of one that was over the limit."""
+        return "…" * self.state.line_limit if self.options.to else "/" + "…" * 80
 
     def _type(self, line: str) -> None:
         try:

@@ -20,7 +20,7 @@ QUIT = "quit"
 LOST = "lost connection"
 
 
-class Event(Struct, tag_field="type", tag=str.lower, omit_defaults=True):
+class Event(Struct, tag_field="type", tag=str.lower, omit_defaults=True, gc=False):
     """The root of all events."""
 
 

@@ -19,7 +19,7 @@ def openbsd_nc() -> str | None:
     for name in ("nc.openbsd", "nc"):
         path = shutil.which(name)
         if path is not None:
-            usage = subprocess.run((path, "-h"), capture_output=True, encoding="utf-8")
+            usage = subprocess.run((path, "-h"), check=False, capture_output=True, encoding="utf-8")
             if re.search(r"-\w*N", usage.stderr + usage.stdout):
                 return path
     return None
@@ -108,7 +108,9 @@ def test_a_conversation_byte_by_byte_is_the_same(server: ServerProcess) -> None:
 
 def test_many_commands_in_one_segment_are_done_in_order(server: ServerProcess) -> None:
     alice = server.connect()
-    alice.send("alice", "/join dev", "/topic dev cats", "/topic dev", "nonsense", "/leave dev", "quit")
+    alice.send(
+        "alice", "/join dev", "/topic dev cats", "/topic dev", "nonsense", "/leave dev", "quit"
+    )
     alice.expect(
         "* welcome alice: …",
         "* you joined #dev",
@@ -287,6 +289,7 @@ def test_a_script_says_something_with_printf_and_nc(server: ServerProcess) -> No
     command = f"{shlex.quote(NC)} -N {server.host} {server.port}"
     script = subprocess.run(
         ("sh", "-c", rf"printf 'cron\n/join ops\n#ops disk is full\n' | {command}"),
+        check=False,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
@@ -306,6 +309,7 @@ def test_a_script_pipes_much_through_nc(server: ServerProcess) -> None:
     command = f"{shlex.quote(NC)} -N {server.host} {server.port}"
     script = subprocess.run(
         ("sh", "-c", f"{{ echo cron; echo /join ops; seq 3000 | sed 's/^/#ops /'; }} | {command}"),
+        check=False,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",

@@ -37,7 +37,7 @@ def test_the_ready_line_is_the_only_one_and_names_host_and_port(start: Start) ->
     server = start("--host", "127.0.0.1")
     line = server.ready()
     assert line == f"selchat-server listening on 127.0.0.1:{server.port}\n"
-    server.text("alice")  # it does accept connections
+    server.text("alice").close()  # it does accept connections
     server.signal()
     server.expect_exit()
     assert server.stdout.read() == b""
@@ -280,8 +280,8 @@ def test_it_lives_on_when_nobody_reads_the_ready_line(tmp_path: Path) -> None:
         )
     os.close(writer)
     try:
-        hint = until(lambda: HINT.search(log.read_text(encoding="utf-8")), "the hint")
-        with socket.create_connection(("127.0.0.1", int(hint[2])), PATIENCE) as sock:
+        hints = until(lambda: HINT.findall(log.read_text(encoding="utf-8")), "the hint")
+        with socket.create_connection(("127.0.0.1", int(hints[0][1])), PATIENCE) as sock:
             sock.sendall(b"alice\n")
             assert sock.recv(100).startswith(b"* welcome alice")
         process.send_signal(signal.SIGTERM)

@@ -228,7 +228,7 @@ class World:
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
         self.time = 0.0
-        self._secrets = 0
+        self.secrets = 0
         loop.clock = lambda: self.time
 
     def now(self) -> int:
@@ -242,8 +242,8 @@ class World:
         return self.loop.call_later(delay, callback)
 
     def secret(self) -> str:
-        self._secrets += 1
-        return f"token-{self._secrets}"
+        self.secrets += 1
+        return f"token-{self.secrets}"
 
 
 class _Errors(logging.Handler):

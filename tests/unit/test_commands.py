@@ -22,6 +22,7 @@ USAGE = {
     "away": ("/away [TEXT]",),
     "nick": ("/nick NAME",),
     "history": ("/history TARGET [N]",),
+    "search": ("/search WORDS [in #ROOM|with @USER] [from @USER] [before|after DATE]",),
     "help": ("/help",),
     "quit": ("quit",),
     "ping": (),
@@ -40,8 +41,8 @@ def test_all_are_all() -> None:
 
 
 def test_what_is_typed_after_a_slash() -> None:
-    words = {"join", "leave", "me", "rooms", "who", "topic", "away", "nick", "history", "help"}
-    assert set(commands.TYPED) == words | {"quit"}
+    words = "join leave me rooms who topic away nick history search help quit"
+    assert set(commands.TYPED) == set(words.split())
 
 
 @pytest.mark.parametrize("command", commands.ALL, ids=commands.name)

@@ -47,6 +47,10 @@ GOOD: list[tuple[str, Command]] = [
     # Capped silently, however much it asks for.
     (f'{{"type":"history","of":"#d","limit":{BIG}}}', commands.History(of="#d", limit=BIG)),
     (f'{{"type":"history","of":"#d","after":{BIG}}}', commands.History(of="#d", after=BIG)),
+    (
+        '{"type":"search","text":"tea","of":"#d","by":"b","before":"2026","below":9,"limit":5}',
+        commands.Search(text="tea", of="#d", by="b", before="2026", below=9, limit=5),
+    ),
     ('{"type":"help"}', commands.Help()),
     ('{"type":"quit"}', commands.Quit()),
     ('{"type":"ping","id":"p"}', commands.Ping(id="p")),
@@ -236,6 +240,14 @@ TOLD: list[tuple[Event, str]] = [
         (
             '{"type":"history","id":"3","of":"#dev","entries":'
             f'[{{"type":"joined","seq":44,"at":"{AT}","room":"dev","user":"bob"}}],"more":true}}'
+        ),
+    ),
+    (
+        events.Found("3", "hi", [events.Message(43, AT, "#dev", "alice", "hi")], more=False),
+        (
+            '{"type":"found","id":"3","text":"hi","entries":'
+            f'[{{"type":"message","seq":43,"at":"{AT}","to":"#dev","from":"alice","text":"hi"}}],'
+            '"more":false}'
         ),
     ),
     (

@@ -40,6 +40,23 @@ TYPED: list[tuple[str, Command]] = [
     ("/history #dev", commands.History(of="#dev")),
     ("/history @bob 20", commands.History(of="@bob", limit=20)),
     ("/history #dev 99999999999", commands.History(of="#dev", limit=99_999_999_999)),
+    ("/search red tea", commands.Search(text="red tea")),
+    ("/search  red   tea ", commands.Search(text="red tea")),
+    ("/search tea in #dev", commands.Search(text="tea", of="#dev")),
+    ("/search tea WITH @bob", commands.Search(text="tea", of="@bob")),
+    ("/search tea from @bob in #dev", commands.Search(text="tea", by="bob", of="#dev")),
+    (
+        "/search tea after 2026-01-01 before 2026-02-01",
+        commands.Search(text="tea", after="2026-01-01", before="2026-02-01"),
+    ),
+    # Words to look for, where nothing fitting follows, or no other word is there.
+    ("/search in #dev", commands.Search(text="in #dev")),
+    ("/search tea in dev", commands.Search(text="tea in dev")),
+    ("/search tea with #dev", commands.Search(text="tea with #dev")),
+    ("/search tea from bob", commands.Search(text="tea from bob")),
+    ("/search tea before noon", commands.Search(text="tea before noon")),
+    ("/search tea in #dev please", commands.Search(text="tea in #dev please")),
+    ("/search tea in #ops in #dev", commands.Search(text="tea in #ops", of="#dev")),
     ("/help", commands.Help()),
     ("quit", commands.Quit()),
     (" QUIT ", commands.Quit()),
@@ -76,6 +93,7 @@ WRONG: list[tuple[str, str, str]] = [
     ("/me #dev", "usage", "/me TARGET TEXT"),
     ("/topic", "usage", "/topic ROOM [TEXT]"),
     ("/history", "usage", "/history TARGET [N]"),
+    ("/search", "usage", "/search WORDS [in #ROOM|with @USER]"),
     ("/history #dev many", "usage", "/history TARGET [N]"),
     ("/history #dev 0", "usage", "/history TARGET [N]"),
     ("/history #dev -1", "usage", "/history TARGET [N]"),
@@ -220,7 +238,7 @@ RENDERED: list[tuple[Event, list[str]]] = [
     ),
     (
         events.Help(None, [events.Usage("/help", "list"), events.Usage("quit", "leave")]),
-        ["* /help  list", "* quit   leave"],
+        ["* /help                 list", "* quit                  leave"],
     ),
     (events.History(None, "#room", [], more=False), ["* nothing was said in #room yet"]),
     (
@@ -251,6 +269,22 @@ RENDERED: list[tuple[Event, list[str]]] = [
         ),
         ["* [2026-01-31 12:03Z] you to @bob: hi", "* [2026-01-31 12:03Z] [@bob] ho"],
     ),
+    (
+        events.Found(
+            None, "tea red", [message("Red tea\nno", "#dev"), message("tea?", "@bob")], more=True
+        ),
+        [
+            "* [2026-01-31 12:03Z] [#dev] alice: *Red* *tea*",
+            "* [2026-01-31 12:03Z] [#dev] alice: no",
+            "* [2026-01-31 12:03Z] alice to @bob: *tea*?",
+            "* and there is more: narrow it with in, with, from, before",
+        ],
+    ),
+    (
+        events.Found(None, "a.c [x", [message("abc a.c [x")], more=False),
+        ["* [2026-01-31 12:03Z] [#room] alice: abc *a.c* *[x*"],
+    ),
+    (events.Found(None, "coffee", [], more=False), ["* nothing was found for: coffee"]),
     # For programs only.
     (events.Ok("1", 2), []),
     (events.Ping(), []),

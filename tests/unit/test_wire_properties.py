@@ -37,6 +37,7 @@ FRAGMENTS = [
     b"/history #d 9",
     b"/topic x y",
     b"/me ",
+    b"/search a in #d",
     b"quit",
     b"alice",
     b'{"type":"post","to":"#d","text":"hi"}',
@@ -243,6 +244,13 @@ EVENT = st.one_of(
     st.builds(events.Ok, ID, st.none() | SEQ, st.none() | AT),
     st.builds(Error, ID, st.just("code"), TEXT),
     st.builds(events.History, ID, TARGET, st.lists(FACT, max_size=5), st.booleans()),
+    st.builds(
+        events.Found,
+        ID,
+        LINE.filter(str.split),
+        st.lists(MESSAGE, max_size=3),
+        st.booleans(),
+    ),
     ROOM,
     st.builds(events.Rooms, ID, st.lists(ROOM, max_size=4), COUNT),
     st.builds(events.Users, ID, st.none() | NAME, st.lists(USER, max_size=40), COUNT),
@@ -301,6 +309,7 @@ COMMAND = st.one_of(
     st.builds(commands.Nick, name=NAME, id=ID),
     st.builds(commands.Who, room=st.none() | NAME, id=ID),
     st.builds(commands.History, of=TARGET, limit=st.none() | st.integers(1, 99), id=ID),
+    st.builds(commands.Search, text=TEXT, of=st.none() | TARGET, by=st.none() | NAME, id=ID),
     st.builds(commands.Quit, id=ID),
 )
 
