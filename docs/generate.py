@@ -16,6 +16,8 @@ if str(ROOT) not in sys.path:
 
 import msgspec  # noqa: E402
 
+from docs import command_pages  # noqa: E402
+from selchat.client import bindings, profiles  # noqa: E402
 from selchat.hub.dispatch import typed  # noqa: E402
 from selchat.model.commands import AnyCommand  # noqa: E402
 from selchat.model.events import AnyEvent  # noqa: E402
@@ -76,10 +78,40 @@ def command_table() -> str:
     return "\n".join(["| type | to |", "|---|---|", *rows]) + "\n"
 
 
+def keys() -> str:
+    """The table of keys in docs/client.md, from the bindings of the line editor."""
+    rows = [f"| {keys} | {help_} |" for keys, help_ in bindings.table()]
+    return "\n".join(["| key | what it does |", "|---|---|", *rows]) + "\n"
+
+
+def profile_settings() -> str:
+    """The table of profile settings in docs/client.md."""
+    rows = [f"| `{key}` | {default} | {text} |" for key, default, text in profiles.documentation()]
+    return "\n".join(["| setting | default | what it is |", "|---|---|---|", *rows]) + "\n"
+
+
+def client() -> str:
+    """docs/client.md, with the tables between its marks made anew."""
+    page = (DOCS / "client.md").read_text("utf-8")
+    for mark, make in (("keys", keys), ("profiles", profile_settings)):
+        start, found, rest = page.partition(f"<!-- {mark} -->\n")
+        assert found, mark
+        page = f"{start}{found}{make()}<!-- end -->{rest.partition('<!-- end -->')[2]}"
+    return page
+
+
 #: Each generated file under docs/, and what makes its text: one row a file.
 GENERATED: dict[str, Callable[[], str]] = {
     "configuration.md": configuration,
     "protocol.schema.json": schema,
+    "client.md": client,
+    "man/selchat-client.1": lambda: command_pages.man("selchat-client"),
+    "man/selchat-server.1": lambda: command_pages.man("selchat-server"),
+    "completions/selchat-client": lambda: command_pages.bash("selchat-client"),
+    "completions/selchat-server": lambda: command_pages.bash("selchat-server"),
+    "completions/_selchat": command_pages.zsh,
+    "completions/selchat-client.fish": lambda: command_pages.fish("selchat-client"),
+    "completions/selchat-server.fish": lambda: command_pages.fish("selchat-server"),
 }
 
 
@@ -95,6 +127,7 @@ def stale(folder: Path = DOCS) -> list[str]:
 def write(folder: Path = DOCS) -> None:
     """Write every generated file into `folder`."""
     for name, make in GENERATED.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(make(), "utf-8")
 
 

@@ -17,8 +17,13 @@ from ipaddress import AddressValueError, IPv6Address
 from pathlib import Path
 from typing import NoReturn
 
+from platformdirs import user_config_path
+
 from selchat import __version__
-from selchat.errors import SelchatError, UsageError
+from selchat.client import profiles
+from selchat.client.profiles import Profile
+from selchat.errors import Refusal, SelchatError, UsageError
+from selchat.model import names
 from selchat.settings import DEFAULT_PORT, ClientOptions, ServerSettings, documentation
 from selchat.sources import (
     CONFIG_VARIABLE,
@@ -35,6 +40,11 @@ WRONG_USAGE = 2
 _ADDRESS = re.compile(r"(?:\[(?P<ip>[^\[\]]*)\]|(?P<name>[^:\[\]]*))(?::(?P<port>.*))?", re.DOTALL)
 
 _SERVER_EPILOG = f"""\
+commands for the operator, each with --help:
+  selchat-server status          how the running server is doing
+  selchat-server backup FILE     copy the log, while the server runs or without one
+  selchat-server check           check that the log is sound
+
 where settings come from, the later wins:
   defaults < the TOML file (--config) < environment < flags
   The setting of --line-limit is  line_limit = N  in the file and SELCHAT_LINE_LIMIT
@@ -46,6 +56,23 @@ exit codes:
   2  wrong usage: flags, environment or config file
 """
 
+_OPERATOR = {
+    "status": ("How the running server is doing.", "[--json]"),
+    "backup": ("Copy the log to FILE, while the server runs or without one.", "FILE [--force]"),
+    "check": ("Check that the log is sound, while the server runs or without one.", ""),
+}
+_ALONE = {"-h", "--help", "--version", "--json", "--force"}
+"""Flags that take no value."""
+
+_OPERATOR_EPILOG = """\
+  --data, --config and the environment say which server is meant, as they do when it starts.
+
+exit codes:
+  0  done; for check: the log is sound
+  1  it failed, for example because no server runs; for check: the log is not sound
+  2  wrong usage: flags, environment or config file
+"""
+
 _CLIENT_EPILOG = f"""\
 what to type, then:
   /join ROOM       create or join a room
@@ -54,11 +81,26 @@ what to type, then:
   /help            list all commands
   quit             leave
 
+  Plain text goes to the room that you joined or wrote to last; /to TARGET changes that.
+  /keys lists the keys of the line editor.
+
+profiles:
+  In ~/.config/selchat/client.toml, or where the system keeps settings (or --config FILE):
+      [work]
+      host = "chat.example.org"
+      user = "alice"
+      rooms = ["dev", "ops"]
+  so that  selchat-client work  is all there is to type. The profile [default] counts
+  where nothing is named. A flag wins over a profile.
+
 environment:
   {USER_VARIABLE}     the name to use where --user is not given
+  NO_COLOR         if it is set, there are no colours
 
-From a pipe or a file, every line is sent as if it was typed:
+From a pipe or a file, every line is sent as if it was typed; with --to, as what is said there:
   uptime | sed 's/^/#ops /' | selchat-client --user cron
+  uptime | selchat-client --user cron --to '#ops'
+  selchat-client --user cron --to '#ops' the disk is full
 
 exit codes:
   0  done; everything that was sent has been acknowledged
@@ -131,7 +173,8 @@ def _command(
         return FAILED  # before a loop ran that could stop in good order
 
 
-def _server(arguments: Sequence[str] | None) -> int:
+def server_parser() -> _Parser:
+    """What selchat-server takes."""
     parser = _parser("selchat-server", "A chat server: one loop, many protocols on one port.")
     parser.usage = "%(prog)s [--host HOST] [--port N] [--data DIR] [--config FILE] [more below]"
     parser.epilog = _SERVER_EPILOG
@@ -139,14 +182,58 @@ def _server(arguments: Sequence[str] | None) -> int:
     for row in documentation():
         text = f"{row.description} Takes {row.takes} (default: {row.default})"
         parser.add_argument(row.flag, metavar=row.placeholder, help=text.replace("%", "%%"))
-    given = vars(parser.parse_all(arguments))
+    return parser
+
+
+def operator_parser(name: str) -> _Parser:
+    """What the command of that name takes: flags of its own, and those of the server."""
+    text, usage = _OPERATOR[name]
+    parser = _parser(f"selchat-server {name}", text)
+    parser.usage = f"%(prog)s {usage} [--data DIR] [--config FILE]"
+    parser.epilog = _OPERATOR_EPILOG
+    if name == "status":
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+    if name == "backup":
+        parser.add_argument("file", metavar="FILE", help="where the copy is to be")
+        parser.add_argument("--force", action="store_true", help="replace FILE if it is there")
+    parser.add_argument("--config", metavar="FILE", help="the server's TOML file with settings")
+    for row in documentation():
+        text = "the server's data folder, where it is not its default or in the TOML file"
+        text = text if row.name == "data" else argparse.SUPPRESS
+        parser.add_argument(row.flag, metavar=row.placeholder, help=text)
+    return parser
+
+
+def _server(arguments: Sequence[str] | None) -> int:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    name = _operator_command(words)
+    parser = server_parser() if name is None else operator_parser(name)
+    given = vars(parser.parse_all(words))
+    own = {key: given.pop(key) for key in ("file", "force", "json") if key in given}
     settings = _settings(given.pop("config"), {k: v for k, v in given.items() if v is not None})
+    if name is not None:
+        from selchat import operate
+
+        return operate.run(name, settings, **own)
     for line in unknown_variables(os.environ):
         _say("selchat-server", line)
 
     from selchat import server
 
     return server.run(settings)
+
+
+def _operator_command(words: list[str]) -> str | None:
+    """Take the name of an operator's command out of the words, if there is one among them."""
+    is_value = False
+    for place, word in enumerate(words):
+        if is_value:
+            is_value = False
+        elif word.startswith("-"):
+            is_value = "=" not in word and word not in _ALONE
+        else:
+            return words.pop(place) if word in _OPERATOR else None
+    return None
 
 
 def _settings(config: str | None, flags: dict[str, str]) -> ServerSettings:
@@ -165,30 +252,98 @@ def _settings(config: str | None, flags: dict[str, str]) -> ServerSettings:
     return load(toml=(path, content), environ=os.environ, flags=flags)
 
 
-def _client(arguments: Sequence[str] | None) -> int:
+def client_parser() -> _Parser:
+    """What selchat-client takes."""
     parser = _parser("selchat-client", "Chat from the terminal, or from a script.")
+    parser.usage = "%(prog)s [HOST[:PORT]|PROFILE] [--user NAME] [--to TARGET [MESSAGE ...]]"
+    parser.usage += " [more below]"
     parser.epilog = _CLIENT_EPILOG
     parser.add_argument(
         "address",
-        metavar="HOST[:PORT]",
+        metavar="HOST[:PORT]|PROFILE",
         nargs="?",
-        default="localhost",
-        help="where the server is; IPv6 as ::1 or [::1]:9000 (default: localhost:9000)",
+        help="where the server is, IPv6 as ::1 or [::1]:9000, or the name of a profile "
+        "(default: the profile 'default', or localhost:9000)",
     )
     parser.add_argument("--user", metavar="NAME", help="your name (default: asked on a terminal)")
+    parser.add_argument(
+        "--to",
+        metavar=("TARGET", "MESSAGE"),
+        nargs="+",
+        help="talk to TARGET, '#ROOM' or '@USER', in quotes; say the MESSAGE and end",
+    )
     parser.add_argument("--plain", action="store_true", help="line mode, the only one for now")
+    parser.add_argument(
+        "--linear",
+        action="store_true",
+        help="nothing moves on the terminal: for screen readers and logs (default where TERM=dumb)",
+    )
+    parser.add_argument("--no-color", action="store_true", help="no colours")
+    parser.add_argument("--no-bell", action="store_true", help="ring for nothing")
     parser.add_argument("--json", action="store_true", help="print events as JSON lines, for bots")
-    given = parser.parse_all(arguments)
-    host, port = parse_address(given.address)
-    user: str | None = given.user if given.user is not None else os.environ.get(USER_VARIABLE)
+    parser.add_argument("--config", metavar="FILE", help="TOML file with profiles")
+    return parser
+
+
+def _client(arguments: Sequence[str] | None) -> int:
+    given = client_parser().parse_all(arguments)
+    named = _profile(given.config, given.address)
+    profile = named or Profile()
+    host, port = profile.host, profile.port
+    if named is None and given.address is not None:
+        host, port = parse_address(given.address)
     if given.user == "":
         raise UsageError("--user: the name is empty; type one such as --user alice")
+    user = given.user or os.environ.get(USER_VARIABLE) or profile.user
     if not user and not (sys.stdin and sys.stdin.isatty()):
         raise UsageError("nobody to ask for a name, as this is no terminal; type --user NAME")
+    to, *message = given.to or [""]
+    if given.to is not None:
+        _check_target(to)
+    options = ClientOptions(
+        host=host,
+        port=port,
+        user=user,
+        json=given.json,
+        rooms=() if to else tuple(profile.rooms),
+        bell=profile.bell and not given.no_bell,
+        color=profile.color and not given.no_color,
+        linear=profile.linear or given.linear,
+        history=profile.history,
+        to=to,
+        message=" ".join(message) if message else None,
+    )
 
     from selchat.client import plain
 
-    return plain.run(ClientOptions(host=host, port=port, user=user or None, json=given.json))
+    return plain.run(options)
+
+
+def _profile(config: str | None, name: str | None) -> Profile | None:
+    """The profile of that name, or the default one for None; None if there is none."""
+    path = Path(config) if config is not None else user_config_path("selchat") / "client.toml"
+    try:
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:
+        if config is None:
+            return None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(
+            f"--config: cannot read {shown(config)}: {why}; it takes a TOML file"
+        ) from None
+    return profiles.load(str(path), content).get(profiles.DEFAULT if name is None else name)
+
+
+def _check_target(to: str) -> None:
+    try:
+        if to[:1] == "#":
+            names.room(to)
+        elif to[:1] == "@":
+            names.user(to[1:])
+        else:
+            raise UsageError(f"--to: {shown(to)} is no target; type '#ROOM' or '@USER', in quotes")
+    except Refusal as refusal:
+        raise UsageError(f"--to: {shown(to)}: {refusal.text}") from None
 
 
 def _parser(program: str, description: str) -> _Parser:

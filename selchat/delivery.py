@@ -102,7 +102,7 @@ class Delivery:
         hungry, self._hungry = self._hungry, {}
         present = []
         for connection in hungry:
-            if connection.closing or connection.stream.full:
+            if connection.stream.full:
                 continue  # it will say so when it is drained
             try:
                 if connection.catchup is None or self._feed_page(connection, connection.catchup):

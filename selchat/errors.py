@@ -3,6 +3,7 @@
     SelchatError
     ├── UsageError        wrong flags, environment or config file: exit code 2
     ├── StartError        it cannot start or go on (port in use, no such host): exit code 1
+    │   └── NoServer      a command is for a running server, and there is none
     ├── StoreError        the log could not commit or read
     │   └── Trimmed       what was asked for is older than what the log still holds
     └── Refusal           a command is refused; its sender is told why and what to do
@@ -25,12 +26,20 @@ class StartError(SelchatError):
     """The command was right, but the machine does not allow it (exit code 1)."""
 
 
+class NoServer(StartError):
+    """No server runs on that data folder."""
+
+
 class StoreError(SelchatError):
     """The log could not commit what it was given, or not read what it was asked for."""
 
 
 class Trimmed(StoreError):
-    """The entries asked for are older than the oldest one that the log still holds."""
+    """What was asked for is no longer in the log, up to the entry `seq`."""
+
+    def __init__(self, text: str, seq: int) -> None:
+        super().__init__(text)
+        self.seq = seq
 
 
 class Refusal(SelchatError):

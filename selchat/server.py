@@ -13,9 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-import platformdirs
-
 from selchat.connection import Connection
+from selchat.control import Control
 from selchat.delivery import Delivery
 from selchat.errors import StartError
 from selchat.hub.hub import Hub
@@ -23,7 +22,9 @@ from selchat.hub.sessions import settle
 from selchat.loop import Loop, Timer
 from selchat.model import events
 from selchat.settings import ServerSettings
+from selchat.status import Status, status
 from selchat.store import Log
+from selchat.store.folder import data_folder
 from selchat.store.memory import MemoryLog
 from selchat.store.sqlite import SqliteLog
 from selchat.stream import Limits, Listener, Streams, listen
@@ -86,6 +87,7 @@ class Server:
         self.port: int = sockets[0].getsockname()[1]
         self._listener = Listener(self.streams, sockets, self._accepted, settings.accept_batch)
         self.loop.on_tick_end(self._end_tick)
+        self._control = self._open_control() if settings.store == "disk" else None
 
     def run(self) -> int:
         """Serve until a signal; return the exit code."""
@@ -97,6 +99,8 @@ class Server:
             for connection in tuple(self._connections):
                 connection.stream.abort(None)
             self._listener.close()
+            if self._control is not None:
+                self._control.close()
             self._upkeep.close()
             self.loop.close()
         return 0 if self._clean else 1
@@ -121,6 +125,23 @@ class Server:
         self.loop.call_later(self.settings.stop_timeout, self.loop.stop)
         if not self._connections:
             self.loop.stop()
+
+    def _open_control(self) -> Control | None:
+        folder = data_folder(self.settings.data)
+        started = self.loop.clock()
+
+        def report() -> Status:
+            return status(self.hub, self._connections, folder, self.loop.clock() - started)
+
+        try:
+            return Control(self.loop, folder, {"status": report})
+        except OSError as error:  # people can chat all the same
+            log.warning(
+                "there is no control socket (%s: %s), so 'selchat-server status' finds no server",
+                folder,
+                error.strerror or error,
+            )
+            return None
 
     def _accepted(self, sock: socket.socket, address: tuple[str, int]) -> None:
         self._connections[Connection(self, sock)] = None
@@ -208,8 +229,7 @@ def _outward(ipv6: bool) -> list[str]:
 def _open_log(settings: ServerSettings) -> Log:
     if settings.store == "memory":
         return MemoryLog(settings.memory_entries)
-    folder = Path(settings.data) if settings.data else platformdirs.user_data_path("selchat")
-    return SqliteLog(folder, full=settings.durability == "full")
+    return SqliteLog(data_folder(settings.data), full=settings.durability == "full")
 
 
 def _listen(settings: ServerSettings) -> list[socket.socket]:

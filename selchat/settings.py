@@ -89,6 +89,26 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
             le=10_000_000,
         ),
     ] = 50_000
+    retention_days: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=36_500.0,
+            description="Age at which entries are forgotten, messages between two as well; 0 keeps "
+            "them. Who comes back after longer than that begins a new session.",
+            extra={"unit": "days"},
+        ),
+    ] = 0.0
+    retention_entries: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000_000,
+            description="Entries kept of each room, and of each conversation between two; older "
+            "ones are forgotten, and 0 keeps all. Let it be more than a room says in a day, or a "
+            "client that was away can miss some and has to begin a new session.",
+        ),
+    ] = 0
     line_limit: Annotated[
         int,
         _bytes(
@@ -257,6 +277,20 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
     """None: ask for it, on a terminal."""
     json: bool
     """Print events as JSON lines."""
+    rooms: tuple[str, ...] = ()
+    """Rooms to enter, without marks."""
+    bell: bool = True
+    """Ring the terminal's bell for what is meant for the user."""
+    color: bool = True
+    """Colours, where the terminal and NO_COLOR allow them."""
+    linear: bool = False
+    """Nothing moves on the terminal; always so where TERM is dumb."""
+    history: bool = True
+    """Keep what is typed from one run to the next."""
+    to: str = ""
+    """Whom to talk to, with a mark. Off a terminal, each line of the input is said there."""
+    message: str | None = None
+    """What to say to `to`, in the place of an input."""
 
 
 class SettingRow(Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from selchat.hub.hub import Hub
 from selchat.hub.sessions import settle
 from selchat.hub.snapshot import dump
 from selchat.loop import Loop, Timer
+from selchat.retention import Retention
 from selchat.store import Log
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Upkeep:
         self._timer: Timer | None = None
         self._due = False
         self._quiet_until = 0.0
+        self._retention = Retention(loop, store, hub)
         saved = store.snapshot()
         self._saved = saved[0] if saved is not None else 0
         self._seen = self._committed = store.newest
@@ -44,8 +46,11 @@ class Upkeep:
             self._log.commit()
         except StoreError as error:
             log.error("NOTHING CAN BE STORED: %s. Messages are refused until it can", error)
-            self._hub.commit_failed(str(error))
             self._loop.call_later(_TRY_AGAIN, self._try_again)
+            try:
+                self._hub.commit_failed(str(error))
+            except StoreError as unread:
+                log.error("AND NOTHING CAN BE READ: %s", unread)
             return
         if self._log.newest != self._committed:
             self._committed = self._log.newest
@@ -54,9 +59,11 @@ class Upkeep:
                 self._timer = self._loop.call_later(_PAUSE, self._look)
             if self._log.stats.slow > slow > 0:
                 self._complain()
-        if self._due:
+        if self._due and self._hub.failing is None:
             self._due = False
             self._work()
+        if self._hub.failing is None:
+            self._retention.work()
 
     def close(self) -> None:
         """Save the state, if all is well, and close the log."""
@@ -69,12 +76,21 @@ class Upkeep:
         self._log.close()
 
     def _try_again(self) -> None:
-        if not self._log.probe():
+        if not (self._log.probe() and self._restored()):
             self._loop.call_later(_TRY_AGAIN, self._try_again)
             return
         log.warning("messages can be stored again")
         self._hub.failing = None
         settle(self._hub)
+
+    def _restored(self) -> bool:
+        """See that the state is again what the log says; False if that cannot be read."""
+        if self._hub.stale:
+            try:
+                self._hub.restore()
+            except StoreError:
+                return False
+        return True
 
     def _look(self) -> None:
         # The work is for the end of the tick, when all that was applied is committed.

@@ -25,7 +25,7 @@ class Binding(NamedTuple):
 
 
 def _ask(request: Request) -> Callable[[Editor], Request | None]:
-    return lambda editor: request
+    return lambda _: request
 
 
 BINDINGS = (

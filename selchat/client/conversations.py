@@ -1,4 +1,4 @@
-"""The conversations of a user: which there are, who is in them, what was said, what is new. Pure."""
+"""The conversations of a user: which there are, who is in them, what was said there. Pure."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-_TABLE = """
+_TEXT = """
 +1 👍 -1 👎 100 💯 angry 😠 apple 🍎 art 🎨 balloon 🎈 beer 🍺 beers 🍻 bell 🔔 bike 🚲 blush 😊
 bomb 💣 books 📚 boom 💥 broken_heart 💔 bug 🐛 bulb 💡 cake 🍰 calendar 📅 cat 🐱 check ✅ clap 👏
 clock 🕒 cloud ☁️ coffee ☕ computer 💻 confused 😕 construction 🚧 cookie 🍪 cool 😎 cry 😢
@@ -21,7 +21,9 @@ snowflake ❄️ sob 😭 sparkles ✨ star ⭐ stop 🛑 sun ☀️ sunglasses 
 tea 🍵 thinking 🤔 thumbsdown 👎 thumbsup 👍 tongue 😛 tools 🛠️ tree 🌳 trophy 🏆 turtle 🐢
 umbrella ☔ unlock 🔓 upside_down 🙃 v ✌️ wave 👋 warning ⚠️ wine 🍷 wink 😉 worried 😟 wrench 🔧
 x ❌ yum 😋 zap ⚡ zzz 💤
-""".split()
+"""
 
-EMOJI: Final = dict(zip(_TABLE[::2], _TABLE[1::2], strict=True))
+_WORDS = _TEXT.split()
+
+EMOJI: Final = dict(zip(_WORDS[::2], _WORDS[1::2], strict=True))
 """From a name, without its colons, to the sign."""

@@ -75,6 +75,10 @@ class Front(ABC):
     def waiting(self) -> int:
         """How many lines wait to be sent."""
 
+    def unread(self) -> bool:
+        """Whether there may be more input that was not even read, though it was to be sent."""
+        return False
+
     @abstractmethod
     def ask_name(self, error: events.Error) -> None:
         """Ask the user for another name, because of `error`, and `say_hello`."""
@@ -112,12 +116,14 @@ class Front(ABC):
     def ended(self, reason: str | None) -> None:
         """The connection is over."""
         where = f"{self.options.host} port {self.options.port}"
-        open_ends = len(self.state.pending) + self.waiting()
+        open_ends = self.state.unanswered + self.waiting()
         if not self.state.user and reason is not None:
             self.fail(f"cannot reach {where} ({reason}): is selchat-server running there?")
-        elif not self.quitting or open_ends:
+        elif not self.quitting or self.state.pending or self.waiting():
             why = reason or "closed by the server"
-            lost = f"; {open_ends} lines may not have arrived" if open_ends else ""
+            lines = "1 line" if open_ends == 1 else f"{open_ends} lines"
+            lost = f"; {lines} may not have arrived" if open_ends else ""
+            lost += ", and the input was not read to its end" if self.unread() else ""
             self.fail(f"the connection to {where} was lost ({why}){lost}")
         elif self.interrupted and not self.person:
             self.fail("interrupted before the end of the input")
@@ -180,7 +186,7 @@ class Front(ABC):
         self.interrupt(why)
         if not self.quitting:
             self.quit()
-        self.loop.call_later(_PATIENCE, self.loop.stop)
+        self.loop.call_later(_PATIENCE, lambda: self.ended("no answer"))
 
 
 def read_name() -> str:

@@ -45,5 +45,5 @@ def add(path: Path, line: str) -> None:
 
 def _write(path: Path, lines: list[str], how: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600)
-    with open(descriptor, "wb") as out:
+    with os.fdopen(descriptor, "wb") as out:
         out.write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))

@@ -38,7 +38,7 @@ _PASTE_START, _PASTE_END = "\x1b[200~", "\x1b[201~"
 
 _SEQUENCE = re.compile(
     r"\x1b\[\[[A-E]"  # F1 to F5 of the Linux console, whose form no standard knows
-    r"|\x1b\[[0-?]{0,32}[ -/]{0,4}[@-~]"  # a control sequence, ECMA-48 section 5.4
+    r"|\x1b\[[0-?]{0,32}[ -/]{0,4}[@-Z\\-~]"  # a control sequence, ECMA-48 section 5.4
     r"|\x1bO[0-9;]{0,4}[A-Za-z]"  # keypad and cursor keys in application mode
     r"|\x1b[^\x1b\[O]",  # Alt and a character
     re.DOTALL,
@@ -102,23 +102,24 @@ class Keys:
         return keys
 
     def _take(self, text: str) -> list[Key]:
-        rest, keys = self._rest + text, []
+        rest = self._rest + text
+        keys: list[Key] = []
         while rest:
             if self._pasting:
-                rest, more = self._paste(rest)
-                if not rest and not more:
-                    return keys
-                keys += more
+                pasted, mark, behind = rest.partition(_PASTE_END)
+                if not mark and len(rest) <= _LONGEST_PASTE:
+                    break
+                self._pasting, rest = not mark, behind
+                if pasted:
+                    keys.append(Key("paste", pasted))
             elif rest[0] == "\x1b":
                 match = _SEQUENCE.match(rest)
                 if match is None and _UNFINISHED.match(rest):
                     break
                 size = match.end() if match else len(_BROKEN.match(rest)[0])  # type: ignore[index]
                 sequence, rest = rest[:size], rest[size:]
-                if sequence == _PASTE_START:
-                    self._pasting = True
-                    self._rest = ""
-                else:
+                self._pasting = sequence == _PASTE_START
+                if not self._pasting:
                     keys.append(Key(_named(sequence)))
             elif _is_control(rest[0]):
                 keys.append(Key(_control(rest[0])))
@@ -129,17 +130,6 @@ class Keys:
                 rest = rest[end:]
         self._rest = rest
         return keys
-
-    def _paste(self, rest: str) -> tuple[str, list[Key]]:
-        """Take what belongs to the paste off `rest`; keep it all where the end is not there."""
-        pasted, end, behind = rest.partition(_PASTE_END)
-        if end:
-            self._pasting = False
-            return behind, [Key("paste", pasted)] if pasted else []
-        if len(rest) > _LONGEST_PASTE:
-            return "", [Key("paste", rest)]
-        self._rest = rest
-        return "", []
 
 
 def _is_control(character: str) -> bool:
@@ -153,6 +143,8 @@ def _control(character: str) -> str:
 def _named(sequence: str) -> str:
     """The key of a whole sequence."""
     body = sequence[1:]
+    if not body:
+        return "escape"
     if len(body) == 1:
         if body in _NAMES or not _is_control(body):
             return f"alt-{_NAMES.get(body, body.lower())}"
@@ -163,7 +155,7 @@ def _named(sequence: str) -> str:
         key = _RXVT.get(final) or _FINAL.get(final)
     else:
         key = _NUMBER.get(first) if final == "~" else _FINAL.get(final)
-    if key is None:
+    if key is None or first == "[":
         return "unknown"
     if not modifier:
         return key

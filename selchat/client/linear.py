@@ -1,7 +1,7 @@
-"""Linear mode: nothing moves. For screen readers, logs, and terminals that cannot do more. Pure.
+r"""Linear mode: nothing moves. For screen readers, logs, and terminals that cannot do more. Pure.
 
 What is written stays as it is: no sequences, no returns, no steps back. A character typed is
-written; one taken back is written between `\\` and `/`, as on a printing terminal; a line that has
+written; one taken back is written between `\` and `/`, as on a printing terminal; a line that has
 become another one (history, completion, undo) is written again on a line of its own.
 docs/accessibility.md says what is promised.
 """

@@ -49,9 +49,8 @@ class Paint:
         if match is not None:
             when = self.faint(match["when"] or "")
             if match["user"] is not None:
-                return f"{when}{self._sgr(_BOLD, '[@')}{self.name(match['user'])}" + (
-                    f"{self._sgr(_BOLD, ']')} {match['said']}"
-                )
+                mark, end = self._sgr(_BOLD, "[@"), self._sgr(_BOLD, "]")
+                return f"{when}{mark}{self.name(match['user'])}{end} {match['said']}"
             room = self._sgr(_BOLD if alert else _FAINT, match["room"])
             return f"{when}{room}{match['star'] or ''}{self.name(match['who'])}{match['rest']}"
         match = _FACT.fullmatch(line)

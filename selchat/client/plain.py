@@ -40,7 +40,7 @@ class Plain(Front):
         self._stamped = sys.stdout.isatty() and not options.json
         self._quiet = bool(options.to) and not options.json
         self._lines = Lines(_LONGEST)
-        self._typed: deque[str] = deque()  # lines that wait for their turn
+        self._typed: deque[str | None] = deque()  # lines that wait; None: one too long to keep
         self._reading = False
         self._input_over = options.message is not None
         if options.message is not None:
@@ -64,6 +64,10 @@ class Plain(Front):
         """Lines that were read and not sent."""
         return len(self._typed)
 
+    def unread(self) -> bool:
+        """Whether the input goes on."""
+        return not self._input_over and not self.person and not self.interrupted
+
     def ask_name(self, error: Error) -> None:
         """Take the next line for the name."""
         self._print(text.render(error), error)
@@ -80,7 +84,7 @@ class Plain(Front):
             if self.quitting:
                 self._typed.clear()
             elif not self.name:
-                self.name = self._typed.popleft().strip()
+                self.name = (self._typed.popleft() or "").strip()
                 self.say_hello()
                 return
             elif not self.state.user:
@@ -98,6 +102,8 @@ class Plain(Front):
         """Something was typed."""
         try:
             data = os.read(STDIN, 65_536)
+        except BlockingIOError:
+            return  # another program has made the pipe non-blocking, and emptied it
         except OSError:
             data = b""  # the terminal is gone
         if not data:
@@ -105,21 +111,20 @@ class Plain(Front):
             self._read_input(False)
             data = b"\n"  # a last line without its end is a line
         for line in self._lines.feed(data):
-            typed = line.decode(errors="replace") if line is not None else self._too_long()
-            if typed and not typed.isspace():
+            typed = line.decode(errors="replace") if line is not None else None
+            if typed is None or (typed and not typed.isspace()):
                 self._typed.append(typed)
         self.go_on()
 
     # Inside
 
-    def _too_long(self) -> str:
-        """A line that will be refused, in the place of one that was over the limit."""
-        return "…" * self.state.line_limit if self.options.to else "/" + "…" * 80
-
-    def _type(self, line: str) -> None:
+    def _type(self, line: str | None) -> None:
+        to = self.options.to
         try:
-            to = self.options.to
-            self.send(self.state.posted(line, to) if to else self.state.typed(line))
+            if to and line is not None:
+                self.send(self.state.posted(line, to))
+            else:
+                self.send(self.state.typed(line))
         except Refusal as refusal:
             error = Error(code=refusal.code, text=refusal.text)
             self.show(error, Heard([clean_line(line) for line in text.render(error)]))
@@ -146,6 +151,7 @@ class Plain(Front):
 
 def run(options: ClientOptions) -> int:
     """Run the client in line mode; return the exit code. Raises `StartError`."""
+    _open_what_is_closed()
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a text stream
     if options.user is None:
         options = msgspec.structs.replace(options, user=read_name())
@@ -155,3 +161,14 @@ def run(options: ClientOptions) -> int:
 
         return line.run(options)
     return Plain(options, Loop()).run()
+
+
+def _open_what_is_closed() -> None:
+    """Let standard streams that are closed (`<&-`) be /dev/null, or a socket gets their number."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115

@@ -144,7 +144,7 @@ class State:
 
     def told(self, event: Event) -> Heard:
         """Take note of what the server says; return what its user is to see of it."""
-        if _names_nobody(event):
+        if not _makes_sense(event):
             return Heard([])
         heard = self._told(event)
         return heard._replace(lines=[clean_line(line) for line in heard.lines])
@@ -169,6 +169,10 @@ class State:
                 return Heard(text.confirm(command, event), sent=sent)
             case Error():
                 self._refused(event, command)
+                refused = command if isinstance(command, commands.Post | commands.Me) else None
+                return Heard(text.render(event), refused=refused)
+            case events.Joined() if names.key(event.user) == names.key(self.user):
+                self.talk.enter(event.room)
             case events.Left() if names.key(event.user) == names.key(self.user):
                 self.talk.left(event.room)
             case events.Message():
@@ -261,13 +265,6 @@ class State:
         return refusal
 
 
-def _names_nobody(event: Event) -> bool:
-    """Whether it lacks the conversation that it is about, which no selchat server leaves out."""
-    if isinstance(event, events.History):
-        return not event.of or any(map(_names_nobody, event.entries))
-    return isinstance(event, events.Message) and not event.to
-
-
 def _too_long(how: str) -> Refusal:
     return Refusal("line-too-long", f"that line is {how}: send it in pieces")
 
@@ -279,6 +276,8 @@ def _makes_sense(event: Event) -> bool:
             return len(to) > 1 and to[0] in "#@"
         case events.History(of=of):
             return len(of) > 1 and of[0] in "#@" and all(map(_makes_sense, event.entries))
+        case events.Found(entries=entries):
+            return all(map(_makes_sense, entries))
     return True
 
 

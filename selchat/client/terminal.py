@@ -95,11 +95,15 @@ class Terminal:
         self.gone = self.gone or not data
         return data
 
-    def write(self, text: str) -> None:
-        """Write all of `text`. What its encoding does not have becomes a question mark."""
+    def write(self, text: str) -> bool:
+        """Write all of `text`; say whether the terminal is there still.
+
+        What its encoding does not have becomes a question mark.
+        """
         data = text.encode(self._encoding, "replace")
         while data and not self.gone:
             try:
                 data = data[os.write(_OUT, data) :]
             except OSError:
                 self.gone = True
+        return not self.gone

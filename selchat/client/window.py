@@ -64,7 +64,7 @@ class Window:
         rows, row, before = self._block(view)
         if printed or self._unsure or not self._rows:
             out = self.erased() + "".join(f"{line}\n" for line in printed)
-            out += "\n".join(rows) + self._back(rows, len(rows) - 1, row, before)
+            out += "\n".join(rows) + _from_end(rows, row, before)
         else:
             out = self._change(rows, row, before)
         self._rows, self._row, self._before, self._unsure = rows, row, before, False
@@ -104,32 +104,27 @@ class Window:
     def _change(self, rows: list[str], row: int, before: str) -> str:
         """From the block as it is to another one, with as few bytes as is simple."""
         old = self._rows
+        if (rows, row, before) == (old, self._row, self._before):
+            return ""
         if rows == old:
-            return "" if (row, before) == (self._row, self._before) else self._back(
-                rows, self._row, row, before
-            )
+            return _move(self._row, row) + "\r" + before
         last = len(old) - 1
-        at_end = self._row == last and self._before == old[last]
+        at_end = (self._row, self._before) == (last, old[last])
         if at_end and rows[:last] == old[:last] and rows[last].startswith(old[last]):
             # The usual case, a character typed at the end: nothing but that is written.
-            out = rows[last][len(old[last]) :]
-            out += "".join(f"\n{line}" for line in rows[last + 1 :])
+            out = "\n".join([rows[last][len(old[last]) :], *rows[last + 1 :]])
         else:
             same = 0
-            while same < min(len(rows), len(old)) and rows[same] == old[same]:
+            while same < min(last, len(rows) - 1) and rows[same] == old[same]:
                 same += 1
-            same = min(same, len(rows) - 1, last)
             out = _move(self._row, same) + "\r" + _ERASE_BELOW + "\n".join(rows[same:])
-        if (row, before) == (len(rows) - 1, rows[-1]):
-            return out
-        return out + self._back(rows, len(rows) - 1, row, before)
+        return out + _from_end(rows, row, before)
 
-    @staticmethod
-    def _back(rows: list[str], at: int, row: int, before: str) -> str:
-        """From somewhere in row `at` to the cursor's place."""
-        if at == len(rows) - 1 == row and before == rows[-1]:
-            return "\r" + before
-        return _move(at, row) + "\r" + before
+
+def _from_end(rows: list[str], row: int, before: str) -> str:
+    """From the end of the last row to the cursor's place."""
+    last = len(rows) - 1
+    return "" if (row, before) == (last, rows[last]) else _move(last, row) + "\r" + before
 
 
 def _move(start: int, end: int) -> str:

@@ -46,6 +46,8 @@ class Catchup:
                 self._view.discard(entry.conversation)
             else:
                 self._view.add(entry.conversation)
+        for name in self._view:
+            log.conversation(name, cursor, 1)
 
     def page(self, limit: int) -> tuple[list[events.Fact], bool]:
         """The next facts, in order, at most `limit`, and whether the present is reached.

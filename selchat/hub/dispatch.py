@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from selchat.errors import Refusal, StoreError
 from selchat.hub import messages, rooms, search, sessions
-from selchat.hub.hub import Hub
+from selchat.hub.hub import Hub, not_stored
 from selchat.hub.state import Peer
 from selchat.model import commands, events
 from selchat.model.commands import Command
@@ -71,6 +71,8 @@ def dispatch(hub: Hub, peer: Peer, command: Command) -> None:
     """Carry out a command, or tell its sender why not."""
     row = TABLE[type(command)]
     try:
+        if hub.stale and (row.login or type(command) is commands.Hello):
+            raise not_stored(hub.failing or "")
         if not row.login:
             row.handler(hub, peer, command)
         elif peer.session is not None:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import NamedTuple, Protocol
 
-from selchat.errors import Refusal
+from selchat.errors import Refusal, StoreError
 from selchat.hub import snapshot
 from selchat.hub.state import Cancellable, Peer, Room, Session, State, User
 from selchat.model import entries, names
@@ -85,6 +85,9 @@ class Hub:
         self.state = State()
         self.failing: str | None = None
         """Why nothing can be stored at the moment; None where all is well."""
+        self.stale = False
+        """Whether the state holds what was not stored, as the log could not be read since then.
+        Nothing is done then that depends on it."""
         self.out: list[Told | Answer | Resumed | Close] = []
         self._now = 0
         self._stamp = ""
@@ -105,7 +108,7 @@ class Hub:
         Refusal `not-stored` while the log cannot be written.
         """
         if self.failing is not None:
-            raise _not_stored(self.failing)
+            raise not_stored(self.failing)
         fact = kind(self.log.newest + 1, self._time(), *fields)  # type: ignore[arg-type]
         entry = Entry(fact, conversation, users, session, post_id)
         self.log.append(entry)
@@ -134,16 +137,17 @@ class Hub:
         now = self.world.now()
         if now > self._now:
             self._now = now
-            self._stamp = datetime.fromtimestamp(now / 1000, UTC).isoformat(timespec="milliseconds")
-            self._stamp = self._stamp.removesuffix("+00:00") + "Z"
+            self._stamp = stamp(now)
         return self._stamp
 
     def restore(self) -> None:
         """Make the state what the log says it is. Connections stay with their sessions.
 
-        Timers are gone afterwards (sessions.settle sets them). Raises `StoreError`.
+        Timers are gone afterwards (sessions.settle sets them). Raises `StoreError`; the state is
+        then what it was.
         """
         old, self.state = self.state, _from_log(self.log)
+        self.stale = False
         for session in old.sessions.values():
             if session.timer is not None:
                 session.timer.cancel()
@@ -161,19 +165,21 @@ class Hub:
         Until `failing` is taken back, nothing durable is tried. Raises `StoreError` as `restore`.
         """
         self.failing = why
-        self.restore()
+        self.stale = True
         out, self.out = self.out, []
-        refusal = _not_stored(why)
+        refusal = not_stored(why)
         for item in out:
-            if isinstance(item, Close):
-                self.out.append(item)
-            elif isinstance(item, Answer) and item.command is not None:
+            if isinstance(item, Close) or (isinstance(item, Answer) and item.command is None):
+                self.out.append(item)  # what nobody asked for is true all the same
+            elif isinstance(item, Answer):
+                assert item.command is not None
                 error = Error(item.command.id, refusal.code, refusal.text)
                 self.answer(item.peer, error, item.command)
                 if isinstance(item.command, Hello):  # whoever it is now, it can come again
                     if item.peer.session is not None:
                         item.peer.session.attach(None)
                     self.close(item.peer)
+        self.restore()
 
     # Who is told
 
@@ -239,15 +245,25 @@ class Hub:
         return f"did you mean {known[meant].name}?" if meant else ""
 
 
+def stamp(now: int) -> str:
+    """A time in milliseconds since 1970 as facts have it."""
+    text = datetime.fromtimestamp(now / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
 def _from_log(log: Log) -> State:
     saved = log.snapshot()
     after, state = (saved[0], snapshot.load(saved[1])) if saved is not None else (0, State())
     for entry in log.entries(after):
-        state.apply(entry)
+        try:
+            state.apply(entry)
+        except LookupError as error:
+            raise StoreError(f"the log is damaged: entry {entry.seq} fits no other") from error
     return state
 
 
-def _not_stored(why: str) -> Refusal:
+def not_stored(why: str) -> Refusal:
+    """The refusal of what cannot be stored."""
     return Refusal("not-stored", f"that could not be stored ({why}): try again later")
 
 

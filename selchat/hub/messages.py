@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selchat.errors import Refusal
+from selchat.errors import Refusal, Trimmed
 from selchat.hub.hub import Hub
 from selchat.hub.state import Session
 from selchat.model import commands, entries, events, names
@@ -34,7 +34,11 @@ def post(hub: Hub, session: Session, command: commands.Post | commands.Me) -> No
         raise Refusal("too-many-lines", f"a message has at most {most} lines: send it in pieces")
     action = type(command) is commands.Me
     if command.id is not None:
-        first = hub.log.find_post(session.id, command.id)
+        try:
+            first = hub.log.find_post(session.id, command.id)
+        except Trimmed as gone:  # nobody knows any more what it said, but it was said
+            hub.answer(session.peer, events.Ok(command.id, gone.seq), command)
+            return
         if first is not None:
             _again(command, text, action, first)
             hub.done(session, command, first)
@@ -111,8 +115,10 @@ def history(hub: Hub, session: Session, command: commands.History) -> None:
         found = hub.log.before(conversation, command.before, limit + 1)
         page = fitting(found[-limit:][::-1])[::-1]
     else:
-        after = max(command.after, hub.log.trimmed)
-        found = hub.log.conversation(conversation, after, limit + 1)
+        try:
+            found = hub.log.conversation(conversation, command.after, limit + 1)
+        except Trimmed as gone:
+            found = hub.log.conversation(conversation, gone.seq, limit + 1)
         if command.before is not None:
             found = [entry for entry in found if entry.seq < command.before]
         page = fitting(found[:limit])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 
 import selchat
-from selchat.errors import Refusal
+from selchat.errors import Refusal, Trimmed
+from selchat.hub.catchup import Catchup
 from selchat.hub.hub import Hub, Resumed
 from selchat.hub.state import Peer, Session
 from selchat.model import commands, events
@@ -41,10 +42,12 @@ def _resume(hub: Hub, peer: Peer, command: commands.Hello, token: str) -> None:
         raise Refusal(
             "log-changed", "this is not the log that you saw before: say hello without a token"
         )
-    if after < hub.log.trimmed:
+    try:
+        Catchup(hub.log, session, after, newest)
+    except Trimmed:
         raise Refusal(
             "session-expired", "what you missed is no longer kept: say hello without a token"
-        )
+        ) from None
     if not session.user.online:
         hub.order(events.Returned, hub.free_name(command.user), session=session.id)
     if session.timer is not None:

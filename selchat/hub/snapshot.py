@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from selchat.errors import StoreError
 from selchat.hub.state import Room, Session, State, User
 from selchat.model import names
 
@@ -48,8 +49,11 @@ def dump(state: State) -> bytes:
 
 
 def load(data: bytes) -> State:
-    """The state that `dump` was given. Raises msgspec.MsgspecError if `data` is something else."""
-    saved = msgspec.json.decode(data, type=_Saved)
+    """The state that `dump` was given. Raises `StoreError` if `data` is something else."""
+    try:
+        saved = msgspec.json.decode(data, type=_Saved)
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"the saved state is damaged ({error}): restore a backup") from error
     state = State()
     for user in saved.users:
         made = state.users[user.id] = User(user.id, user.name)

@@ -7,7 +7,7 @@ suite (tests/unit/test_store.py) holds for every implementation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 from selchat.model.entries import Entry
@@ -43,10 +43,6 @@ class Log(Protocol):
     def newest(self) -> int:
         """The `seq` of the last entry appended; 0 where there is none."""
 
-    @property
-    def trimmed(self) -> int:
-        """The `seq` up to which entries may have been forgotten; 0 where none were."""
-
     def append(self, entry: Entry) -> None:
         """Add an entry whose `seq` is above `newest`. It becomes durable with `commit`."""
 
@@ -62,7 +58,7 @@ class Log(Protocol):
     def conversation(self, name: str, after: int, limit: int) -> list[Entry]:
         """The first `limit` entries of a conversation above `after`, oldest first.
 
-        Raises `Trimmed` where entries above `after` were forgotten.
+        Raises `Trimmed` where entries above `after` were forgotten, with the last of them.
         """
 
     def before(self, name: str, before: int | None, limit: int) -> list[Entry]:
@@ -80,7 +76,8 @@ class Log(Protocol):
     def find_post(self, session: int, post_id: str) -> Entry | None:
         """The entry of the post to which that session gave that id; None if there is none.
 
-        It is remembered until the session is `Gone` for good.
+        It is remembered until the session is `Gone` for good: where the entry was forgotten
+        before that, `Trimmed` is raised with its `seq`.
         """
 
     def search(self, query: Query) -> list[Entry]:
@@ -104,6 +101,15 @@ class Log(Protocol):
         """Do a small part of what upkeep there is, and say whether there is more.
 
         `idle` says that nobody is waiting. To be called when all is committed.
+        """
+
+    def trim(self, before: int, keep: int, alive: Callable[[int], bool]) -> Iterator[int]:
+        """Forget what is old, a small step at a time; each gives how many entries it forgot.
+
+        Of each conversation the entries below the `seq` `before` go, and all but the newest
+        `keep` (0: whatever there is). What is above the last snapshot stays. `alive` says whether
+        a user may still read its personal stream. Each step is to be asked for when all is
+        committed, and is durable by itself. Raises `StoreError`.
         """
 
     def close(self) -> None:

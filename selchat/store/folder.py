@@ -6,7 +6,14 @@ import fcntl
 import os
 from pathlib import Path
 
+import platformdirs
+
 from selchat.errors import StartError
+
+
+def data_folder(setting: str | None) -> Path:
+    """Where a server keeps its data: what the setting `data` says, else a folder of the user's."""
+    return Path(setting) if setting else platformdirs.user_data_path("selchat")
 
 
 class Held:
@@ -39,5 +46,7 @@ class Held:
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
-        """Let others have it."""
-        os.close(self._fd)
+        """Let others have it; again does nothing, as the descriptor may be another's by then."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 import secrets
 from bisect import bisect_left, bisect_right
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from itertools import islice
 from operator import attrgetter
 
@@ -34,6 +34,12 @@ class _Strand:
 
     def append(self, entry: Entry) -> None:
         self._entries.append(entry)
+
+    def forget(self, seqs: set[int]) -> bool:
+        """Drop the entries of those `seq`s; True when none is left."""
+        self._entries = [one for one in self._entries[self._dead :] if one.seq not in seqs]
+        self._dead = 0
+        return not self._entries
 
     def forget_oldest(self) -> bool:
         """Drop the oldest entry; True when none is left."""
@@ -66,6 +72,9 @@ class MemoryLog:
         self._entries: deque[Entry] = deque()
         self._strands: dict[str | int, _Strand] = {}  # by conversation, and by user id
         self._posts: dict[tuple[int, str], Entry] = {}
+        self._late: dict[tuple[int, str], int] = {}  # the posts that `trim` took
+        self._gone: dict[str | int, int] = {}  # by strand: up to where `trim` took entries
+        self._snapshot: tuple[int, bytes] | None = None
 
     def append(self, entry: Entry) -> None:
         """Add an entry. ValueError if its `seq` is not above all others."""
@@ -105,6 +114,8 @@ class MemoryLog:
 
     def find_post(self, session: int, post_id: str) -> Entry | None:
         """See `Log`."""
+        if (seq := self._late.get((session, post_id))) is not None:
+            raise Trimmed(f"entry {seq} was forgotten", seq)
         return self._posts.get((session, post_id))
 
     def search(self, query: Query) -> list[Entry]:
@@ -138,24 +149,59 @@ class MemoryLog:
         return islice(self._entries, start, None)
 
     def snapshot(self) -> tuple[int, bytes] | None:
-        """There is none: this log begins with the process."""
-        return None
+        """See `Log`."""
+        return self._snapshot
 
     def save_snapshot(self, state: bytes) -> None:
-        """Not needed."""
+        """See `Log`."""
+        self._snapshot = (self.newest, state)
 
     def tidy(self, idle: bool) -> bool:  # noqa: ARG002  (a Log)
         """There is no upkeep."""
         return False
 
+    def trim(self, before: int, keep: int, alive: Callable[[int], bool]) -> Iterator[int]:
+        """See `Log`. One step does it all, since there are not more than `capacity` entries."""
+        last = self._snapshot[0] if self._snapshot is not None else 0
+        count: Counter[str] = Counter()
+        old = {}
+        for entry in reversed(self._entries):
+            count[entry.conversation] += 1
+            over = keep and count[entry.conversation] > keep
+            if entry.seq <= last and (over or entry.seq < before):
+                old[entry.seq] = entry
+        self._forget(old)
+        self._gone = {
+            name: seq
+            for name, seq in self._gone.items()
+            if seq > self.trimmed and (isinstance(name, str) or alive(name))
+        }
+        yield len(old)
+
     def close(self) -> None:
         """Nothing is held."""
 
     def _after(self, name: str | int, after: int, limit: int) -> list[Entry]:
-        if after < self.trimmed:
-            raise Trimmed(f"the log begins after entry {self.trimmed}")
+        trimmed = max(self.trimmed, self._gone.get(name, 0))
+        if after < trimmed:
+            raise Trimmed(f"{name} begins after entry {trimmed}", trimmed)
         strand = self._strands.get(name)
         return strand.after(after, limit) if strand else []
+
+    def _forget(self, old: dict[int, Entry]) -> None:
+        seqs = set(old)
+        self._entries = deque(one for one in self._entries if one.seq not in seqs)
+        for name in {name for entry in old.values() for name in _strands(entry)}:
+            if self._strands[name].forget(seqs):
+                del self._strands[name]
+        for seq, entry in old.items():
+            for name in _strands(entry):
+                self._gone[name] = max(seq, self._gone.get(name, 0))
+            if entry.post_id is not None:
+                del self._posts[entry.session, entry.post_id]
+                self._late[entry.session, entry.post_id] = seq
+        while len(self._late) > self._capacity:
+            del self._late[next(iter(self._late))]
 
     def _forget_oldest(self) -> None:
         entry = self._entries.popleft()

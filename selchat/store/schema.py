@@ -47,7 +47,14 @@ CREATE TABLE personal (
     PRIMARY KEY (user, seq)
 ) WITHOUT ROWID;
 
--- The ids of the posts of token sessions, as long as the session is remembered.
+-- Up to which seq the personal streams of those who are still around have lost entries.
+CREATE TABLE trimmed (
+    user INTEGER PRIMARY KEY,
+    seq INTEGER NOT NULL
+);
+
+-- The ids of the posts of token sessions, as long as the session is remembered,
+-- which can be longer than the post.
 CREATE TABLE post (
     session INTEGER NOT NULL,
     id TEXT NOT NULL,

@@ -8,13 +8,18 @@ the entries. What people type is quoted word by word, so none of it is FTS5 synt
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from collections.abc import Iterable
 
 import msgspec
 
 from selchat.model.events import Message
 from selchat.model.names import key
 from selchat.store import Query
+
+Row = tuple[int, int, int | None, int | None, bytes]
+"""Of an entry: `seq`, conversation, users, fact."""
 
 _fact: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 
@@ -33,17 +38,11 @@ def index(db: sqlite3.Connection, most: int) -> int:
 
     Part of the open transaction, or one of its own where there is none. Raises sqlite3.Error.
     """
-    done, newest = _reach(db)
+    done, newest = reach(db)
     until = min(newest, done + most)
     if until == done:
         return 0
-    rows = []
-    for seq, conversation, user, other, fact in db.execute(_NEW, (done, until)):
-        if not fact.startswith(b'{"type":"message"'):
-            continue
-        message = _fact.decode(fact)
-        place = _place(conversation) + "".join(f" {_user(one)}" for one in (user, other) if one)
-        rows.append((seq, place, _author(key(message.from_)), message.text))
+    rows = _words(db.execute(_NEW, (done, until)))
     alone = not db.in_transaction
     if alone:
         db.execute("BEGIN IMMEDIATE")
@@ -60,9 +59,29 @@ def index(db: sqlite3.Connection, most: int) -> int:
     return newest - until
 
 
+_HOLDS = "SELECT count(*) FROM search WHERE search MATCH ? AND rowid = ?"
+STRAY = """
+SELECT id FROM search_docsize LEFT JOIN entry ON seq = id
+WHERE id > ? AND (fact IS NULL OR substr(fact, 1, 17) != CAST('{"type":"message"' AS BLOB))
+ORDER BY id LIMIT ?
+"""
+"""What is in the index and is no message: above an id, and how many at most."""
+
+
+def forget(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
+    """Take entries out of the index, as part of the open transaction. Raises sqlite3.Error.
+
+    `rows` are their `seq`, conversation, users and fact.
+    """
+    done, _ = reach(db)
+    # An index without text has to be told what to forget (fts5.html, section 6.2).
+    delete = "INSERT INTO search (search, rowid, place, author, text) VALUES ('delete', ?, ?, ?, ?)"
+    db.executemany(delete, _words(row for row in rows if row[0] <= done))
+
+
 def unindexed(db: sqlite3.Connection) -> int:
     """How many entries are not in the index yet, counting gaps."""
-    done, newest = _reach(db)
+    done, newest = reach(db)
     return newest - done
 
 
@@ -82,7 +101,31 @@ def find(db: sqlite3.Connection, query: Query) -> list[int]:
     return [row[0] for row in db.execute(_MATCH, (match, query.above, query.below, query.limit))]
 
 
-def _reach(db: sqlite3.Connection) -> tuple[int, int]:
+def _words(rows: Iterable[Row]) -> list[tuple[int, str, str, str]]:
+    """What the index holds of those entries: of messages only."""
+    words = []
+    for seq, conversation, user, other, fact in rows:
+        if fact.startswith(b'{"type":"message"'):
+            message = _fact.decode(fact)
+            place = _place(conversation) + "".join(f" {_user(one)}" for one in (user, other) if one)
+            words.append((seq, place, _author(key(message.from_)), message.text))
+    return words
+
+
+def holds(db: sqlite3.Connection, row: Row) -> bool:
+    """Whether an entry is found by where, by whom and what was said, if it is a message."""
+    for seq, place, author, text in _words([row]):
+        # Only words of which there is no doubt that the index takes them for words.
+        words = re.findall(r"(?:(?<=\s)|^)[a-z0-9]+(?=\s|$)", text, re.ASCII | re.IGNORECASE)[:5]
+        parts = [f"place : {place.split()[0]}", f"author : {author}"]
+        parts += [f"text : {_quoted(word)}" for word in words]
+        if not db.execute(_HOLDS, (" AND ".join(parts), seq)).fetchone()[0]:
+            return False
+    return True
+
+
+def reach(db: sqlite3.Connection) -> tuple[int, int]:
+    """The `seq` up to which entries are in the index, and the newest."""
     done = db.execute("SELECT value FROM meta WHERE key = 'indexed'").fetchone()[0]
     newest = db.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()[0]
     return int(done), newest

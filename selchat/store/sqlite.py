@@ -15,8 +15,8 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -30,8 +30,10 @@ from selchat.store import Query, search
 from selchat.store.folder import Held
 from selchat.store.schema import migrate
 from selchat.store.stats import Stats
+from selchat.store.trim import trim
 
 FILE = "log.sqlite3"
+WAL = FILE + "-wal"
 
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[AnyFact] = msgspec.json.Decoder(AnyFact)
@@ -57,6 +59,8 @@ _INDEX_NOW = 2_000
 _INDEX_BUSY = 10_000
 """Entries not in it at which some are taken without an idle moment."""
 
+_DAMAGED = "the log is damaged: stop the server and restore a backup"
+
 _COLUMNS = """
 SELECT fact, session, user, other, post_id, name
 FROM entry JOIN conversation ON conversation.id = conversation
@@ -70,11 +74,7 @@ WITH mine AS (SELECT seq FROM personal WHERE user = ? AND seq > ? ORDER BY seq L
 SELECT fact, session, entry.user, other, post_id, name
 FROM mine JOIN entry USING (seq) JOIN conversation ON conversation.id = conversation ORDER BY seq
 """
-_POST = """
-SELECT fact, entry.session, user, other, post_id, name
-FROM post JOIN entry USING (seq) JOIN conversation ON conversation.id = conversation
-WHERE post.session = ? AND post.id = ?
-"""
+_POST = "SELECT seq FROM post WHERE session = ? AND id = ?"
 
 
 class SqliteLog:
@@ -88,22 +88,23 @@ class SqliteLog:
         self._held = Held(folder)
         self._path = folder / FILE
         self.stats = Stats()
-        self.trimmed = 0
         self._pending: list[Entry] = []
         self._pending_posts: dict[tuple[int, str], Entry] = {}
         self._written = 0  # how many of the pending ones are in the open transaction
+        self._spoilt: sqlite3.Error | None = None  # why that transaction can only be undone
         self._numbers: dict[str, int] = {}
-        try:
-            self._db = _open(self._path, full)
-            migrate(self._db)
-            self.id = self._identity()
-            newest = self._db.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()
-        except (sqlite3.Error, OSError) as error:
-            self._held.release()
-            raise StartError(f"the log {self._path} cannot be used: {_why(error)}") from error
-        except StartError:
-            self._held.release()
-            raise
+        with ExitStack() as undo:
+            undo.callback(self._held.release)
+            try:
+                self._db = _open(self._path)
+                undo.callback(self._db.close)
+                _configure(self._db, full)
+                migrate(self._db)
+                self.id = self._identity()
+                newest = self._db.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()
+            except (sqlite3.Error, OSError) as error:
+                raise StartError(f"the log {self._path} cannot be used: {why(error)}") from error
+            undo.pop_all()
         self.newest: int = newest[0]
         self._committed = self.newest
 
@@ -128,7 +129,7 @@ class SqliteLog:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._undo()
-            raise StoreError(_why(error)) from error
+            raise StoreError(why(error)) from error
         self.stats.committed(perf_counter() - start, len(self._pending))
         self._committed = self.newest
         self._forget_pending()
@@ -146,11 +147,21 @@ class SqliteLog:
 
     def _write(self) -> None:
         """Put what is pending into the open transaction."""
+        if self._spoilt is not None:
+            raise self._spoilt
         new = self._pending[self._written :]
         if not new:
             return
-        if not self._db.in_transaction:
-            self._db.execute("BEGIN IMMEDIATE")
+        try:
+            if not self._written:
+                self._db.execute("BEGIN IMMEDIATE")
+            self._insert(new)
+        except sqlite3.Error as error:
+            self._spoilt = error  # a part of it may be in the transaction
+            raise
+        self._written = len(self._pending)
+
+    def _insert(self, new: list[Entry]) -> None:
         rows, personal, posts, gone = [], [], [], []
         for entry in new:
             seq, users = entry.seq, entry.users
@@ -173,7 +184,6 @@ class SqliteLog:
             execute("INSERT INTO post VALUES (?, ?, ?)", posts)
         if gone:  # nobody can repeat a post of theirs any more
             execute("DELETE FROM post WHERE session = ?", gone)
-        self._written = len(self._pending)
 
     def _number(self, name: str) -> int:
         """The number of a conversation; it is given one if it has none."""
@@ -204,22 +214,23 @@ class SqliteLog:
         self._pending.clear()
         self._pending_posts.clear()
         self._written = 0
+        self._spoilt = None
 
     # Reading
 
     def conversation(self, name: str, after: int, limit: int) -> list[Entry]:
         """See `Log`."""
-        found = self._ask("SELECT id, trimmed FROM conversation WHERE name = ?", (name,))
+        found = self._ask("SELECT id, trimmed FROM conversation WHERE name = ? AND id > 0", (name,))
         if not found:
             return []
         number, trimmed = found[0]
         if after < trimmed:
-            raise Trimmed(f"{name} begins after entry {trimmed}")
+            raise Trimmed(f"{name} begins after entry {trimmed}", trimmed)
         return self._entries(_AFTER, (number, after, limit))
 
     def before(self, name: str, before: int | None, limit: int) -> list[Entry]:
         """See `Log`."""
-        found = self._ask("SELECT id FROM conversation WHERE name = ?", (name,))
+        found = self._ask("SELECT id FROM conversation WHERE name = ? AND id > 0", (name,))
         if not found:
             return []
         end = self.newest + 1 if before is None else before
@@ -227,6 +238,9 @@ class SqliteLog:
 
     def personal(self, user: int, after: int, limit: int) -> list[Entry]:
         """See `Log`."""
+        found = self._ask("SELECT seq FROM trimmed WHERE user = ?", (user,))
+        if found and after < found[0][0]:
+            raise Trimmed(f"what concerns user {user} begins after {found[0][0]}", found[0][0])
         return self._entries(_PERSONAL, (user, after, limit))
 
     def find_post(self, session: int, post_id: str) -> Entry | None:
@@ -234,17 +248,22 @@ class SqliteLog:
         pending = self._pending_posts.get((session, post_id))
         if pending is not None:
             return pending
-        found = self._entries(_POST, (session, post_id), see_pending=False)
-        return found[0] if found else None
+        seqs = self._ask(_POST, (session, post_id), see_pending=False)
+        if not seqs:
+            return None
+        found = self._entries(_ONE, seqs[0], see_pending=False)
+        if not found:
+            raise Trimmed(f"entry {seqs[0][0]} was forgotten", seqs[0][0])
+        return found[0]
 
     def search(self, query: Query) -> list[Entry]:
         """See `Log`."""
         try:
             self._write()
-            search.index(self._db, _INDEX_NOW)
+            self._index()
             found = search.find(self._db, query)
         except sqlite3.Error as error:
-            raise StoreError(_why(error)) from error
+            raise self._unread(error) from error
         return [entry for seq in found for entry in self._entries(_ONE, (seq,))]
 
     def seq_at(self, at: str) -> int:
@@ -270,16 +289,20 @@ class SqliteLog:
         self, sql: str, values: tuple[int | str, ...], *, see_pending: bool = True
     ) -> list[Entry]:
         decode = _decoder.decode
-        return [
-            Entry(
-                decode(fact),
-                name,
-                () if user is None else (user,) if other is None else (user, other),
-                session,
-                post_id,
-            )
-            for fact, session, user, other, post_id, name in self._ask(sql, values, see_pending)
-        ]
+        rows = self._ask(sql, values, see_pending)
+        try:
+            return [
+                Entry(
+                    decode(fact),
+                    name,
+                    () if user is None else (user,) if other is None else (user, other),
+                    session,
+                    post_id,
+                )
+                for fact, session, user, other, post_id, name in rows
+            ]
+        except (msgspec.MsgspecError, ValueError, TypeError) as error:
+            raise StoreError(f"{_DAMAGED} ({error})") from error
 
     def _ask(
         self, sql: str, values: tuple[int | str, ...], see_pending: bool = True
@@ -289,7 +312,24 @@ class SqliteLog:
                 self._write()
             return self._db.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            raise StoreError(_why(error)) from error
+            raise self._unread(error) from error
+
+    def _unread(self, error: sqlite3.Error) -> StoreError:
+        """What to raise where a question failed."""
+        if self._written and not self._db.in_transaction:
+            # SQLite undoes the open transaction after some errors, those of a SELECT too
+            # (https://sqlite.org/lang_transaction.html, section 3.1).
+            self._spoilt = error
+        return StoreError(why(error))
+
+    def _index(self) -> None:
+        """Take what was said just now into the index; where that fails, search finds the rest."""
+        try:
+            search.index(self._db, _INDEX_NOW)
+        except sqlite3.Error as error:
+            if self._written:
+                self._spoilt = error  # a part of it may be in the transaction
+                raise
 
     # Upkeep
 
@@ -307,7 +347,7 @@ class SqliteLog:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._rollback()
-            raise StoreError(_why(error)) from error
+            raise StoreError(why(error)) from error
 
     def tidy(self, idle: bool) -> bool:
         """See `Log`: takes entries into the index, and the write-ahead log into the file."""
@@ -315,12 +355,19 @@ class SqliteLog:
             left = search.unindexed(self._db)
             if left > (0 if idle else _INDEX_BUSY):
                 left = search.index(self._db, _INDEX)
-            size = self._path.with_name(FILE + "-wal").stat().st_size
+            size = self._path.with_name(WAL).stat().st_size
             if size > (_CHECKPOINT if idle else _CHECKPOINT_BUSY):
                 self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(_why(error)) from error
+            raise StoreError(why(error)) from error
         return left > 0
+
+    def trim(self, before: int, keep: int, alive: Callable[[int], bool]) -> Iterator[int]:
+        """See `Log`."""
+        try:
+            yield from trim(self._db, before, keep, alive)
+        except (sqlite3.Error, msgspec.MsgspecError) as error:
+            raise StoreError(why(error)) from error
 
     def close(self) -> None:
         """See `Log`. What is pending is not committed."""
@@ -341,19 +388,30 @@ class SqliteLog:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
 
-def _open(path: Path, full: bool) -> sqlite3.Connection:
+def _open(path: Path) -> sqlite3.Connection:
     # SQLite gives the files beside it the mode of this one.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
+    return sqlite3.connect(path, isolation_level=None, cached_statements=256)
+
+
+def _configure(db: sqlite3.Connection, full: bool) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
     db.execute("PRAGMA wal_autocheckpoint = 0")
     db.execute("PRAGMA temp_store = MEMORY")
     db.execute("PRAGMA cache_size = -16384")
-    return db
 
 
-def _why(error: Exception) -> str:
+def reader(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing, for another process than the one that holds the log.
+
+    Raises sqlite3.Error where there is no such file.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=60)
+
+
+def why(error: Exception) -> str:
     """One line for a person: what is wrong with the disk or the file, and what helps."""
     name = getattr(error, "sqlite_errorname", "")
     if name == "SQLITE_FULL":
@@ -361,7 +419,7 @@ def _why(error: Exception) -> str:
     if name.startswith("SQLITE_READONLY"):
         return "the log may not be written: check its owner, its mode and its file system"
     if name.startswith("SQLITE_CORRUPT") or name == "SQLITE_NOTADB":
-        return "the log is damaged: stop the server and restore a backup"
+        return _DAMAGED
     if name.startswith("SQLITE_IOERR"):
         return f"the disk reports an error ({error}): check it"
     if name.startswith("SQLITE_BUSY"):

@@ -15,6 +15,7 @@ import ifaddr
 import msgspec
 import platformdirs
 import pytest
+import wcwidth
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIMS = ["selchat-server", "selchat-client"]
@@ -55,7 +56,8 @@ def with_dependencies(folder: Path) -> Path:
     """Make a virtual environment with the dependencies in `folder`."""
     venv.create(folder, with_pip=False, symlinks=True)
     (packages,) = folder.glob("lib/python*/site-packages")
-    homes = {str(Path(str(module.__file__)).parents[1]) for module in (msgspec, ifaddr, platformdirs)}
+    modules = (msgspec, ifaddr, platformdirs, wcwidth)
+    homes = {str(Path(str(module.__file__)).parents[1]) for module in modules}
     (packages / "dependencies.pth").write_text("\n".join(homes))
     return folder
 

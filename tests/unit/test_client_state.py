@@ -190,13 +190,6 @@ def test_a_room_that_could_not_be_entered_is_tried_again() -> None:
     assert len(mine.typed("#dev x")) == 2
 
 
-def test_a_new_session_is_in_the_rooms_that_its_welcome_names() -> None:
-    mine = state(rooms=("dev",))
-    mine.told(welcome(rooms=("ops",)))
-    assert len(mine.typed("#ops x")) == 1
-    assert len(mine.typed("#dev x")) == 2
-
-
 def test_an_over_long_first_post_does_not_enter_the_room() -> None:
     mine = state(line_limit=512)
     with pytest.raises(Refusal):
@@ -397,7 +390,9 @@ HOSTILE: list[Event] = [
         ],
         more=True,
     ),
-    events.History(None, NASTY, [], more=False),
+    events.History(None, "@" + NASTY, [], more=False),
+    events.Found(None, NASTY, [events.Message(2, NASTY, "@" + NASTY, NASTY, NASTY)], more=True),
+    events.Found(None, NASTY, [], more=False),
 ]
 
 
@@ -434,6 +429,7 @@ def test_what_names_no_conversation_is_not_shown() -> None:
     assert heard(state(), nobody) == []
     assert heard(state(), events.History(None, "", [], more=False)) == []
     assert heard(state(), events.History(None, "#dev", [nobody], more=False)) == []
+    assert heard(state(), events.Found(None, "hi", [nobody], more=False)) == []
 
 
 @given(st.lists(any_event(), max_size=5), st.booleans())

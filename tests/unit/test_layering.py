@@ -26,7 +26,14 @@ class Room(NamedTuple):
 
 ROOMS = (
     Room(5, "commands", ("cli.py", "bootstrap.py")),
-    Room(4, "server", ("server.py", "connection.py", "delivery.py", "upkeep.py")),
+    Room(
+        4,
+        "server",
+        (
+            *("server.py", "connection.py", "delivery.py", "upkeep.py", "retention.py"),
+            *("control.py", "status.py", "operate.py"),
+        ),
+    ),
     Room(4, "client", ("client/",)),
     Room(3, "hub", ("hub/",)),
     Room(2, "wire", ("wire/",)),
@@ -39,7 +46,14 @@ ROOMS = (
 OTHER_LOOPS = {"_thread", "asyncio", "concurrent", "socketserver", "threading"}
 #: Not in logic: bytes and values in, bytes and values out, the clock passed in.
 OUTSIDE = {"os", "select", "selectors", "socket", "sqlite3", "ssl", "subprocess", "time"}
-LOGIC = ("model/", "wire/", "hub/", "client/state.py", "errors.py", "settings.py", "sources.py")
+PURE_CLIENT = (
+    *("bindings", "complete", "conversations", "editor", "emoji", "keys", "layout", "linear"),
+    *("paint", "state", "window"),
+)
+LOGIC = (
+    *("model/", "wire/", "hub/", "errors.py", "settings.py", "sources.py"),
+    *(f"client/{name}.py" for name in PURE_CLIENT),
+)
 
 
 class Import(NamedTuple):

@@ -546,17 +546,18 @@ POST = commands.Post(to="#dev", text="x" * 10_000)
 def fill(stage: Stage, link: Link) -> int:
     """Send until the kernels take no more and the link is full; how many bytes that was."""
     sent = 0
-    deadline = time.monotonic() + PATIENCE
-    size = len(encode_command(POST))
-    while True:
+
+    def full() -> bool:
+        nonlocal sent
         while not link.full:
             link.send(POST)
-            sent += size
+            sent += len(encode_command(POST))
         for _ in range(5):  # what the kernels still take, they take
             stage.loop.tick(0.01)
-        if link.full:
-            return sent
-        assert time.monotonic() < deadline
+        return link.full
+
+    stage.until(full, "full")
+    return sent
 
 
 def read(peer: socket.socket, data: bytearray) -> None:

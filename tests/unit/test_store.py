@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -13,18 +16,34 @@ from selchat.model import events
 from selchat.model.entries import Entry, pair, room
 from selchat.store import Log
 from selchat.store.memory import MemoryLog
+from selchat.store.sqlite import SqliteLog
 
 MakeLog = Callable[[], Log]
 
-IMPLEMENTATIONS: dict[str, MakeLog] = {
-    "memory": lambda: MemoryLog(1_000_000),
-}
+
+@contextmanager
+def in_memory() -> Iterator[Log]:
+    yield MemoryLog(1_000_000)
+
+
+@contextmanager
+def on_disk() -> Iterator[Log]:
+    with TemporaryDirectory() as folder:
+        log = SqliteLog(Path(folder))
+        try:
+            yield log
+        finally:
+            log.close()
+
+
+IMPLEMENTATIONS = {"memory": in_memory, "sqlite": on_disk}
 """Each makes an empty log that forgets nothing."""
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
-def make_log(request: pytest.FixtureRequest) -> MakeLog:
-    return IMPLEMENTATIONS[request.param]
+def make_log(request: pytest.FixtureRequest) -> Iterator[MakeLog]:
+    with ExitStack() as logs:
+        yield lambda: logs.enter_context(IMPLEMENTATIONS[request.param]())
 
 
 @pytest.fixture
@@ -58,7 +77,6 @@ def seqs(entries: list[Entry]) -> list[int]:
 
 def test_an_empty_log_has_nothing(log: Log) -> None:
     assert log.newest == 0
-    assert log.trimmed == 0
     assert log.conversation("#dev", 0, 10) == []
     assert log.before("#dev", None, 10) == []
     assert log.personal(1, 0, 10) == []
@@ -223,31 +241,30 @@ def test_it_reads_as_a_plain_list_would(
     seq: int,
     limit: int,
 ) -> None:
-    log = IMPLEMENTATIONS[kind]()
-    plain: list[Entry] = []
-    used: set[tuple[int, str | None]] = set()
-    last = 0
-    for step, conversation, users, session, post_id, commit in steps:
-        last += step
-        given_id = None if (session, post_id) in used else post_id  # the hub never repeats one
-        used.add((session, given_id))
-        plain.append(entry(last, conversation, users, session, given_id))
-        log.append(plain[-1])
-        if commit:
-            log.commit()
+    with IMPLEMENTATIONS[kind]() as log:
+        plain: list[Entry] = []
+        used: set[tuple[int, str | None]] = set()
+        last = 0
+        for step, conversation, users, session, post_id, commit in steps:
+            last += step
+            given_id = None if (session, post_id) in used else post_id  # the hub never repeats one
+            used.add((session, given_id))
+            plain.append(entry(last, conversation, users, session, given_id))
+            log.append(plain[-1])
+            if commit:
+                log.commit()
 
-    of = [one for one in plain if one.conversation == name]
-    assert log.newest == last
-    assert log.conversation(name, seq, limit) == [one for one in of if one.seq > seq][:limit]
-    assert log.before(name, seq, limit) == [one for one in of if one.seq < seq][-limit:]
-    assert log.before(name, None, limit) == of[-limit:]
-    own = [one for one in plain if user in one.users and one.seq > seq]
-    assert log.personal(user, seq, limit) == own[:limit]
-    assert list(log.entries(seq)) == [one for one in plain if one.seq > seq]
-    for one in plain:
-        if one.post_id is not None:
-            assert log.find_post(one.session, one.post_id) == one
-    log.close()
+        of = [one for one in plain if one.conversation == name]
+        assert log.newest == last
+        assert log.conversation(name, seq, limit) == [one for one in of if one.seq > seq][:limit]
+        assert log.before(name, seq, limit) == [one for one in of if one.seq < seq][-limit:]
+        assert log.before(name, None, limit) == of[-limit:]
+        own = [one for one in plain if user in one.users and one.seq > seq]
+        assert log.personal(user, seq, limit) == own[:limit]
+        assert list(log.entries(seq)) == [one for one in plain if one.seq > seq]
+        for one in plain:
+            if one.post_id is not None:
+                assert log.find_post(one.session, one.post_id) == one
 
 
 # The log in memory

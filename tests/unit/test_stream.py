@@ -128,6 +128,16 @@ class World:
         for _ in range(times):
             self.loop.tick(0)
 
+    def read(self, side: Side, size: int) -> bytes:
+        """Tick, and read at the peer, until `size` bytes came, or nothing did for long."""
+        found, idle = side.read(), 0
+        while len(found) < size and idle < 100:
+            self.loop.tick(0.01)
+            data = side.read()
+            found += data
+            idle = 0 if data else idle + 1
+        return found
+
     def until(self, done: Callable[[], bool]) -> None:
         """Tick until `done`; over TCP the kernel may need a moment."""
         for _ in range(1_000):
@@ -254,11 +264,8 @@ def test_writability_is_waited_for_only_while_something_is_left(roomy: World) ->
     assert 0 < side.stream.waiting < len(data)
     assert roomy.mask(side) == READ | WRITE
     assert roomy.loop.modified == 1
-    found = b""
-    while len(found) < len(data):
-        found += side.read()
-        roomy.tick()
-    assert found == data
+    assert roomy.read(side, len(data)) == data
+    roomy.tick()
     assert roomy.mask(side) == READ
     assert roomy.loop.modified == 2  # once on, once off
     assert side.stream.waiting == 0
@@ -308,12 +315,9 @@ def test_ten_thousand_writes_arrive_intact_and_in_order(seed: int) -> None:
             if chance.random() < 0.1:
                 found.append(side.read())
         side.stream.finish()
-        while side.stream.waiting:
-            world.tick()
-            found.append(side.read())
-        world.tick()
-        found.append(side.read())
+        found.append(world.read(side, sum(map(len, written)) - sum(map(len, found))))
         assert b"".join(found) == b"".join(written)
+        world.tick()
         assert side.at_end()
 
 
@@ -327,7 +331,7 @@ def test_over_the_soft_limit_the_peer_is_not_read_until_half_of_it_is_left(world
     world.tick()  # 1,000 are left
     side.peer.send(b"a question")
     seen = []
-    while side.stream.waiting > 500:
+    for _ in range(5):
         seen.append((side.stream.waiting, side.stream.full, world.mask(side), *side.owner.calls))
         world.tick()
     assert seen == [(waiting, True, WRITE) for waiting in (1_000, 900, 800, 700, 600)]
@@ -406,6 +410,37 @@ def test_the_hard_limit_holds_for_what_is_written_while_it_is_full(world: World)
     assert side.owner.calls == ["closed"]
 
 
+def test_a_reader_that_is_stuck_is_closed_at_the_hard_limit(stack: ExitStack) -> None:
+    world = World(stack, LIMITS._replace(write_budget=2**20))
+    side = world.side(buffer=4_096)
+    for _ in range(1_000):
+        if side.stream.waiting:
+            break
+        side.stream.write(b"x" * 1_000)
+        world.tick()
+    side.stream.write(b"x" * 1_500)
+    world.tick(3)
+    assert side.stream.full
+    side.stream.write(b"x" * 4_000)
+    world.tick()  # it never becomes writable, and yet
+    assert side.owner.calls == ["closed"]
+
+
+@pytest.mark.parametrize("budget", [100, 10_000])
+def test_drained_is_not_said_where_nothing_can_be_written_any_more(
+    stack: ExitStack, budget: int
+) -> None:
+    world = World(stack, LIMITS._replace(write_budget=budget))
+    side = world.side()
+    side.peer.shutdown(socket.SHUT_WR)
+    world.tick()
+    side.stream.write(b"x" * 2_000)
+    side.stream.finish()
+    world.tick(30)
+    assert side.owner.calls == ["ended", "closed"]
+    assert len(side.read()) == 2_000
+
+
 # The ends
 
 
@@ -480,12 +515,8 @@ def test_the_last_words_reach_a_peer_whose_input_was_not_read(roomy: World) -> N
     words = b"too many questions: good bye\n" * 10_000
     side.stream.write(words)
     side.stream.finish()
-    found = b""
-    while not found.endswith(words[-100:]) or len(found) < len(words):
-        roomy.loop.tick(0.01)
-        found += side.read()
-    assert found == words
-    assert side.at_end()  # no ECONNRESET
+    assert roomy.read(side, len(words)) == words
+    roomy.until(side.at_end)  # no ECONNRESET
     assert not side.owner.chunks
     side.peer.close()
     roomy.until(lambda: side.owner.calls == ["closed"])

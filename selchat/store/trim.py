@@ -1,0 +1,104 @@
+"""Retention: what is old leaves the log, in steps that are too small to hold anybody up.
+
+Of each conversation the oldest entries go, never one between others, so that one number says what
+is gone (`conversation.trimmed`). Whose personal stream lost something is noted as well
+(`trimmed`), since who resumes from before that has missed it and must be told so. The ids of posts
+stay as long as their session is remembered: a post that is repeated late is not posted again.
+
+What is above the last snapshot stays, because a start applies it to that.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Generator, Iterator
+
+from selchat.store import search
+
+_STEP = 500
+"""Entries forgotten at a time: about 10 ms."""
+
+_WALK = 10_000
+"""Entries gone over at a time to find where the ones to keep begin: about 1 ms."""
+
+_LOOK = 200
+"""Conversations looked at before others have their turn: about 2 ms."""
+
+_TOP = 2**63 - 1
+
+_CONVERSATIONS = "SELECT id FROM conversation WHERE id > ? ORDER BY id LIMIT ?"
+_OLDEST = """
+SELECT seq, conversation, user, other, fact FROM entry
+WHERE conversation = ? AND seq <= ? ORDER BY seq LIMIT ?
+"""
+_NEWEST = """
+SELECT seq FROM entry WHERE conversation = ? AND seq < ? ORDER BY seq DESC LIMIT 1 OFFSET ?
+"""
+_NOTE = """
+INSERT INTO trimmed VALUES (?, ?) ON CONFLICT (user) DO UPDATE SET seq = max(seq, excluded.seq)
+"""
+
+
+def trim(
+    db: sqlite3.Connection, before: int, keep: int, alive: Callable[[int], bool]
+) -> Iterator[int]:
+    """As `Log.trim`. Each step is a transaction of its own. Raises sqlite3.Error."""
+    found = db.execute("SELECT max(seq) FROM snapshot").fetchone()
+    last: int = found[0] or 0
+    number = -1
+    while numbers := [row[0] for row in db.execute(_CONVERSATIONS, (number, _LOOK))]:
+        for number in numbers:
+            end = before - 1
+            if keep:
+                end = max(end, (yield from _surplus(db, number, keep)))
+            while rows := db.execute(_OLDEST, (number, min(end, last), _STEP)).fetchall():
+                _forget(db, rows, alive)
+                yield len(rows)
+        yield 0
+    noted = [row[0] for row in db.execute("SELECT user FROM trimmed")]
+    dead = [(user,) for user in noted if not alive(user)]
+    if dead:  # nobody reads their streams any more
+        _transact(db, lambda: db.executemany("DELETE FROM trimmed WHERE user = ?", dead))
+
+
+def _surplus(db: sqlite3.Connection, number: int, keep: int) -> Generator[int, None, int]:
+    """The `seq` up to which a conversation has more entries than are kept; 0 if it has not."""
+    place = _TOP
+    while keep:
+        step = min(keep, _WALK)
+        found = db.execute(_NEWEST, (number, place, step - 1)).fetchone()
+        if found is None:
+            return 0
+        place = found[0]
+        keep -= step
+        if keep:
+            yield 0
+    return place - 1
+
+
+def _forget(db: sqlite3.Connection, rows: list[search.Row], alive: Callable[[int], bool]) -> None:
+    """Forget the oldest entries of a conversation."""
+    end, number, *_ = rows[-1]
+    concerned = [
+        (user, seq) for seq, _, one, other, _ in rows for user in (one, other) if user is not None
+    ]
+
+    def change() -> None:
+        search.forget(db, rows)
+        db.executemany("DELETE FROM personal WHERE user = ? AND seq = ?", concerned)
+        db.executemany(_NOTE, [row for row in concerned if alive(row[0])])
+        db.execute("DELETE FROM entry WHERE conversation = ? AND seq <= ?", (number, end))
+        db.execute("UPDATE conversation SET trimmed = ? WHERE id = ?", (end, number))
+
+    _transact(db, change)
+
+
+def _transact(db: sqlite3.Connection, change: Callable[[], object]) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        change()
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
