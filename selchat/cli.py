@@ -281,8 +281,22 @@ def client_parser() -> _Parser:
     parser.add_argument("--no-color", action="store_true", help="no colours")
     parser.add_argument("--no-bell", action="store_true", help="ring for nothing")
     parser.add_argument("--json", action="store_true", help="print events as JSON lines, for bots")
+    parser.add_argument(
+        "--patience",
+        metavar="SECONDS",
+        type=_seconds,
+        help="how long to try to reach a server that was lost "
+        "(default: for ever on a terminal, 60 off a terminal)",
+    )
     parser.add_argument("--config", metavar="FILE", help="TOML file with profiles")
     return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise ValueError
+    return seconds
 
 
 def _client(arguments: Sequence[str] | None) -> int:
@@ -310,6 +324,7 @@ def _client(arguments: Sequence[str] | None) -> int:
         color=profile.color and not given.no_color,
         linear=profile.linear or given.linear,
         history=profile.history,
+        patience=given.patience,
         to=to,
         message=" ".join(message) if message else None,
     )

@@ -289,6 +289,8 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
     """Keep what is typed from one run to the next."""
     to: str = ""
     """Whom to talk to, with a mark. Off a terminal, each line of the input is said there."""
+    patience: float | None = None
+    """Seconds to try to reach a server that was lost; None: for ever, or a minute in a script."""
     message: str | None = None
     """What to say to `to`, in the place of an input."""
 

@@ -6,11 +6,13 @@ import os
 import signal
 from abc import ABC, abstractmethod
 from datetime import datetime
+from random import uniform
 
+from selchat.client.keeper import Keeper, Kept, sessions_folder
 from selchat.client.link import Link, resolve
 from selchat.client.state import Heard, State
 from selchat.errors import StartError
-from selchat.loop import Loop
+from selchat.loop import Loop, Timer
 from selchat.model import commands, events
 from selchat.model.clean import clean_line
 from selchat.model.commands import Command
@@ -22,6 +24,12 @@ STDIN = 0
 
 _PATIENCE = 2.0
 """Seconds that a client which is told to end waits for the server's goodbye."""
+
+_PATIENCE_OF_SCRIPTS = 60.0
+"""Seconds in which a client without a person tries to reach a lost server, unless told others."""
+
+_SAVE = 0.2
+"""Seconds in which changes of the session are gathered before they are written to disk."""
 
 _WHY = {
     signal.SIGINT: "interrupted (Ctrl-C)",
@@ -44,7 +52,15 @@ class Front(ABC):
         self.name = options.user or ""
         self.quitting = False
         self.interrupted = False
+        self.online = False
+        """Whether there is a session with a connection."""
         self._failure: str | None = None
+        self._keeper: Keeper | None = None
+        self._kept: Kept | None = None  # what stands on disk
+        self._saving: Timer | None = None
+        self._lost_at: float | None = None
+        self._tries = 0
+        loop.on_tick_end(self._keep_later)
         self._link = Link(loop, resolve(options.host, options.port), self)
 
     def run(self) -> int:
@@ -57,6 +73,12 @@ class Front(ABC):
         self.loop.run()
         self._link.close()
         self.loop.close()
+        if self._keeper is not None:
+            if self.quitting and not self.state.pending:
+                self._keeper.forget()
+            else:
+                self._keep()
+            self._keeper.close()
         if self._failure is not None:
             raise StartError(self._failure)
         return 0
@@ -80,6 +102,10 @@ class Front(ABC):
         return False
 
     @abstractmethod
+    def say(self, *lines: str) -> None:
+        """Show lines of the client's own, for who sits there."""
+
+    @abstractmethod
     def ask_name(self, error: events.Error) -> None:
         """Ask the user for another name, because of `error`, and `say_hello`."""
 
@@ -100,12 +126,26 @@ class Front(ABC):
 
     def told(self, event: Event) -> None:
         """The server says something: show it, and go on with what waited for it."""
-        if not self.state.user and isinstance(event, events.Error):
+        if not self.online and isinstance(event, events.Error):
             self._not_welcomed(event)
             return
-        self.show(event, self.state.told(event))
+        first = not self.state.user
+        heard = self.state.told(event)
         if isinstance(event, events.Welcome):
-            self.welcomed()
+            self.online = True
+            self._tries = 0
+            if first:
+                self.show(event, heard)
+                self.welcomed()
+            else:
+                self.say("* the connection is back")
+            if self._lost_at is not None or self.state.pending:
+                self._lost_at = None
+                self.send(self.state.again())
+        else:
+            self.show(event, heard)
+        if isinstance(event, events.Error) and event.code == "taken-over":
+            self.fail(clean_line(event.text))
         self.send(self.state.questions())
         self.go_on()
 
@@ -114,7 +154,10 @@ class Front(ABC):
         self.go_on()
 
     def ended(self, reason: str | None) -> None:
-        """The connection is over."""
+        """The connection is over, or could not be made: try again, or end."""
+        self.online = False
+        if self._try_again(reason):
+            return
         where = f"{self.options.host} port {self.options.port}"
         open_ends = self.state.unanswered + self.waiting()
         if not self.state.user and reason is not None:
@@ -145,20 +188,32 @@ class Front(ABC):
         return self._link.full
 
     def say_hello(self) -> None:
-        """Log in as `name`."""
-        self._link.send(commands.Hello(user=self.name))
+        """Log in as `name`, or come back to the session that this user has."""
+        if self.person and self._keeper is None:
+            self._keeper = Keeper(
+                sessions_folder(), self.options.host, self.options.port, self.name
+            )
+            kept = self._keeper.load()
+            if kept is not None:
+                self.state.restore(kept.token, kept.log, kept.after, kept.rooms, [*kept.pending])
+                self._lost_at = self.loop.clock()  # by the client before this one
+        self._link.send(self.state.hello(self.name))
 
     def send(self, asked: list[Command]) -> None:
         """Send commands of the state."""
         for command in asked:
-            self._link.send(command)
+            if self.online:  # else it waits among what is pending, for the next welcome
+                self._link.send(command)
+                self.state.sent(command)
             self.quitting = self.quitting or isinstance(command, commands.Quit)
 
     def quit(self) -> None:
         """End in good order."""
         self.quitting = True
-        if self.state.user:
+        if self.online:
             self.send([self.state.quit()])
+        elif self.state.user:
+            self.ended("not connected")
         else:
             self.fail("no name was given")
             self.loop.stop()
@@ -168,14 +223,62 @@ class Front(ABC):
         self._failure = self._failure or why
 
     def _not_welcomed(self, error: events.Error) -> None:
-        """The log-in did not succeed: ask for another name, where there is somebody to ask."""
-        if self.person and error.code in ("bad-name", "name-in-use"):
+        """The log-in did not succeed: see what can be done about it."""
+        if error.code in ("session-expired", "log-changed"):
+            for post in self.state.expired():
+                self.say(f"* unsure whether it was sent: {post.to} {clean_line(post.text)}")
+            self._lost_at = self._lost_at or self.loop.clock()  # the rooms are to be entered again
+            self._link.send(self.state.hello(self.name))
+        elif error.code in ("not-stored", "login-timeout") and self.state.user:
+            return  # the connection ends now, and is tried again
+        elif self.person and error.code in ("bad-name", "name-in-use"):
             self.name = ""
             self.ask_name(error)
         elif self._failure is None:
             hint = " with --user" if error.code in ("bad-name", "name-in-use") else ""
             self.fail(clean_line(error.text) + hint)
             self.loop.stop()
+
+    def _try_again(self, reason: str | None) -> bool:
+        """After a connection was lost: see to the next, if there is to be one."""
+        if self.quitting or not self.state.user or self._failure is not None:
+            return False
+        now = self.loop.clock()
+        if self._lost_at is None:
+            self._lost_at = now
+            self.say(
+                f"* the connection was lost ({reason or 'closed by the server'}): trying again"
+            )
+        patience = self.options.patience
+        if patience is None and not self.person:
+            patience = _PATIENCE_OF_SCRIPTS
+        if patience is not None and now - self._lost_at >= patience:
+            return False
+        # From half a second up to a quarter of a minute, and not all clients at the same moment.
+        delay = min(15.0, 0.5 * 2 ** min(self._tries, 10)) * uniform(0.5, 1.0)  # noqa: S311
+        self._tries += 1
+        self.loop.call_later(delay, self._link.connect)
+        return True
+
+    def _keep_later(self) -> None:
+        """At the end of a tick: have the session kept, if it is another than the one on disk."""
+        if self._keeper is not None and self._saving is None and self._now() != self._kept:
+            self._saving = self.loop.call_later(_SAVE, self._keep)
+
+    def _keep(self) -> None:
+        self._saving = None
+        now = self._now()
+        if self._keeper is not None and now is not None:
+            self._keeper.save(now)
+            self._kept = now
+
+    def _now(self) -> Kept | None:
+        state = self.state
+        if state.token is None:
+            return None
+        rooms = state.talk.room_names()[::-1]
+        posts = [c for c in state.pending.values() if isinstance(c, commands.Post | commands.Me)]
+        return Kept(state.user, state.token, state.log, state.after, rooms, [*posts])
 
     def _signalled(self, why: str) -> None:
         if self.interrupted or not self.state.user:

@@ -14,11 +14,17 @@ from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
+import platformdirs
 
 from selchat.model import names
 from selchat.model.commands import AnyCommand
 
 log = logging.getLogger(__name__)
+
+
+def sessions_folder() -> Path:
+    """Where the sessions of this system's user are kept."""
+    return platformdirs.user_state_path("selchat") / "sessions"
 
 
 class Kept(msgspec.Struct):

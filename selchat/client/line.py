@@ -12,6 +12,7 @@ import signal
 import sys
 from collections import deque
 from pathlib import Path
+from secrets import token_hex
 
 from selchat.client import bindings, history
 from selchat.client.complete import complete
@@ -55,7 +56,12 @@ class Line(Front):
 
     def __init__(self, options: ClientOptions, loop: Loop) -> None:
         """Resolves the host's name, which can take a while. Raises `StartError`."""
-        super().__init__(options, loop, State(auto_join=False, curious=True), person=True)
+        super().__init__(
+            options,
+            loop,
+            State(auto_join=False, curious=True, prefix=f"~{token_hex(4)}-"),
+            person=True,
+        )
         dumb = os.environ.get("TERM", "dumb") in ("dumb", "")
         self._linear = options.linear or dumb
         colors = options.color and not self._linear and not os.environ.get("NO_COLOR")
@@ -128,6 +134,10 @@ class Line(Front):
         """Lines that were submitted and not sent."""
         return len(self._typed)
 
+    def say(self, *lines: str) -> None:
+        """Print them like what the server says."""
+        self._tell(*lines)
+
     def ask_name(self, error: Error) -> None:
         """Make the prompt ask for it."""
         self._tell(*text.render(error))
@@ -189,7 +199,7 @@ class Line(Front):
     def _submit(self) -> None:
         line = self._editor.text
         if not self.name:
-            self._terminal.write(self._display.submitted())
+            self._terminal.write(self._display.submitted(self._view()))
             self._editor.load("")
             self.name = clean_line(line).strip()
             if self.name:
@@ -197,13 +207,13 @@ class Line(Front):
         elif line.count("\n") >= _ASK_ABOVE:
             self._question = line
             if self._linear:
-                self._tell(f"* {self._asked()}")
+                self._tell(f"* {self._asked()} type y or n")
         elif line.strip():
             self._accept()
 
     def _asked(self) -> str:
         count = self._question.count("\n") + 1
-        return f"send these {count} lines as one message? (y or n) "
+        return f"send these {count} lines as one message?"
 
     def _answer(self, key: Key) -> None:
         """Take a key for the answer to the question."""
@@ -218,7 +228,7 @@ class Line(Front):
     def _accept(self) -> None:
         """Take the line out of the editor, to be sent."""
         self._remember(self._editor.text)
-        self._terminal.write(self._display.submitted())
+        self._terminal.write(self._display.submitted(self._view()))
         self._typed.append(self._editor.submit())
 
     def _remember(self, line: str) -> None:
@@ -312,13 +322,15 @@ class Line(Front):
         if len(posts) > _ON_ITS_WAY:
             above.append(f"{self._on_way} and {len(posts) - _ON_ITS_WAY} more")
         if self._question:
-            above += [f"  {line}" for line in self._question.split("\n")[:_ON_ITS_WAY]] + ["  …"]
-            return View(self._asked(), "", 0, tuple(above))
+            first, second, *_ = self._question.split("\n")
+            return View("y or n: ", "", 0, (f"  {first}", f"  {second}", "  …", self._asked()))
         if editor.search is not None:
             failed = "nothing found" if editor.search.failed else "search"
             prompt = f"({failed}) {editor.search.query}: "
         elif self.name:
             prompt = f"{self.state.talk.target}> "
+            if self.state.user and not self.online:
+                prompt = f"(waiting) {prompt}"
         else:
             prompt = ASK_NAME
         return View(prompt, editor.text, editor.cursor, tuple(above))

@@ -40,9 +40,9 @@ class Linear:
         self._open = self._open or bool(out)
         return out
 
-    def submitted(self) -> str:
-        """End the line that was typed."""
-        return self.erased()
+    def submitted(self, view: View) -> str:
+        """Write what is missing of the line, and end it."""
+        return self.update([], view) + self.erased()
 
     def cleared(self) -> str:
         """Say the line again."""

@@ -27,6 +27,13 @@ from selchat.wire.jsonl import encode_command
 _CONNECT = 10.0
 """Seconds for one address. A host that is there answers in much less; one that is not, never."""
 
+_LOOK = 30.0
+"""Seconds between looks whether anything came. A laptop that slept, or moved to another network,
+is told of no end: its connection is silent for ever."""
+
+_LOOKS = 3
+"""Looks that find nothing, the later ones with a ping, after which the connection is lost."""
+
 _LONGEST = 16 * 2**20
 """Bytes in a line from the server: a page of history is long, but not this long."""
 
@@ -76,15 +83,22 @@ class Link:
 
     def __init__(self, loop: Loop, addresses: list[Address], reader: Reader) -> None:
         self._loop = loop
-        self._addresses = list(addresses)
+        self._addresses = addresses
         self._reader = reader
         self._streams = Streams(loop, _ALWAYS_READ)
+        loop.on_tick_end(self._flush)
+        self.connect()
+
+    def connect(self) -> None:
+        """Begin, or begin again after the end."""
+        self._left = list(self._addresses)
         self._stream: Stream | None = None
         self._lines = Lines(_LONGEST)
         self._attempt: _Attempt | None = None
+        self._timer: Timer | None = None
+        self._silent = 0  # looks in a row that found nothing to have come
         self._over = False
         self.full = False
-        loop.on_tick_end(self._flush)
         self._next("no address")
 
     def send(self, command: Command) -> None:
@@ -96,6 +110,7 @@ class Link:
     def close(self) -> None:
         """End the connection, if there is one, without waiting."""
         self._over = True
+        self._stop_timer()
         if self._attempt is not None:
             self._attempt.close()
         if self._stream is not None:
@@ -107,6 +122,7 @@ class Link:
         """An attempt was successful."""
         self._attempt = None
         self._stream = Stream(self._streams, sock, self)
+        self._timer = self._loop.call_later(_LOOK, self._look)
         self._reader.connected()
 
     def unreached(self, reason: str) -> None:
@@ -116,6 +132,7 @@ class Link:
 
     def received(self, data: bytes) -> None:
         """Bytes from the server: tell the reader what they say."""
+        self._silent = 0
         for line in self._lines.feed(data):
             if self._over:
                 return
@@ -131,7 +148,7 @@ class Link:
                 return
             if isinstance(event, events.Ping):
                 self.send(commands.Pong())
-            else:
+            elif not isinstance(event, events.Pong) or event.id is not None:
                 self._reader.told(event)
 
     def ended(self) -> None:
@@ -146,6 +163,22 @@ class Link:
         """The connection is gone."""
         self._end(reason)
 
+    def _look(self) -> None:
+        """Once in a while: a server from which nothing came is asked, then given up."""
+        if self._silent == _LOOKS:
+            if self._stream is not None:
+                self._stream.abort("no sign of life")
+            return
+        if self._silent:
+            self.send(commands.Ping())
+        self._silent += 1
+        self._timer = self._loop.call_later(_LOOK, self._look)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _flush(self) -> None:
         self._streams.flush()
         while self.full and not self._over and self._waiting() <= _ENOUGH // 2:
@@ -157,10 +190,10 @@ class Link:
         return self._stream.waiting if self._stream is not None else 0
 
     def _next(self, reason: str) -> None:
-        if not self._addresses:
+        if not self._left:
             self._end(reason)
             return
-        family, address = self._addresses.pop(0)
+        family, address = self._left.pop(0)
         try:
             self._attempt = _Attempt(self._loop, family, address, self.reached, self.unreached)
         except OSError as error:  # a kernel without IPv6
@@ -176,6 +209,7 @@ class Link:
             self._stream.abort(reason)
 
     def _end(self, reason: str | None) -> None:
+        self._stop_timer()
         if not self._over:
             self._over = True
             self._reader.ended(reason)

@@ -68,6 +68,11 @@ class Plain(Front):
         """Whether the input goes on."""
         return not self._input_over and not self.person and not self.interrupted
 
+    def say(self, *lines: str) -> None:
+        """Say it where it is in nobody's way."""
+        if not self._quiet:
+            sys.stderr.write("".join(f"selchat-client: {clean_line(line)[2:]}\n" for line in lines))
+
     def ask_name(self, error: Error) -> None:
         """Take the next line for the name."""
         self._print(text.render(error), error)
@@ -93,7 +98,7 @@ class Plain(Front):
                 self._type(self._typed.popleft())
         if not self._input_over:
             self._read_input(not self._typed)
-        elif not self._typed and not self.state.pending and not self.quitting:
+        elif not self._typed and not self.state.pending and not self.quitting and self.online:
             self.quit()
 
     # From standard input

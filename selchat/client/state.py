@@ -17,6 +17,9 @@ from selchat.model.commands import Command
 from selchat.model.events import Error, Event
 from selchat.wire import jsonl, text
 
+_RECENT = 20
+"""Entries that are asked for on entering a room: what fits a terminal."""
+
 
 class Heard(NamedTuple):
     """What became of an event: what to show of it, and how.
@@ -40,11 +43,16 @@ class State:
     counts the lines that were refused, `first_failure` says what became of the first.
     """
 
-    def __init__(self, auto_join: bool, curious: bool = False) -> None:
+    def __init__(self, auto_join: bool, curious: bool = False, prefix: str = "~") -> None:
         """With `auto_join`, the first post to a room enters it. With `curious`, the members of a
-        room are asked for, as `questions`, when it is entered.
+        room and what was last said there are asked for, as `questions`, when it is entered.
+        `prefix` begins the ids; it must be new where a session goes on in another process.
         """
         self.user = ""
+        self.token: str | None = None
+        self.log = ""
+        self.after = 0
+        """The session: what brings it back, in which log, and the last `seq` seen of it."""
         self.line_limit = 0
         self.pending: dict[str, Command] = {}
         self.failed = 0
@@ -55,6 +63,10 @@ class State:
         self._questions: list[Command] = []
         self._quiet: set[str] = set()  # ids of what nobody typed
         self._entering: set[str] = set()  # ids of what `auto_join` asked
+        self._inside: set[str] = set()  # keys of the rooms that the last welcome named
+        self._recent: set[str] = set()  # ids of questions for what was last said
+        self._sent: set[str] = set()  # ids of what may have arrived
+        self._prefix = prefix
         self._asked = 0
 
     @property
@@ -131,8 +143,60 @@ class State:
         for command in questions:
             command.id = self._new_id()
             self._note(command)
-            self._quiet.add(command.id)
+            (self._recent if isinstance(command, commands.History) else self._quiet).add(command.id)
         return questions
+
+    # The session, over several connections
+
+    def hello(self, name: str) -> commands.Hello:
+        """The command that begins the session, or comes back to it."""
+        if self.token is None:
+            return commands.Hello(user=name)
+        return commands.Hello(user=name, token=self.token, after=self.after, log=self.log)
+
+    def sent(self, command: Command) -> None:
+        """A command is on its way, and may arrive whatever happens to the connection."""
+        if command.id is not None:
+            self._sent.add(command.id)
+
+    def again(self) -> list[Command]:
+        """What is to be sent after the welcome of a further connection: the rooms to enter again,
+        and all that is not answered. A post that had arrived is not posted twice.
+        """
+        rooms = [name for name in self.talk.room_names() if names.key(name) not in self._inside]
+        asked = {names.key(c.room) for c in self.pending.values() if isinstance(c, commands.Join)}
+        joins: list[Command] = []
+        for room in reversed(rooms):  # the current one last, so that it is that again
+            if names.key(room) not in asked:
+                joins.append(commands.Join(id=self._new_id(), room=room))
+                self.pending[str(joins[-1].id)] = joins[-1]
+        others = [command for command in self.pending.values() if command not in joins]
+        return joins + others
+
+    def expired(self) -> list[commands.Post | commands.Me]:
+        """The session is over, a new one begins: return the posts that may or may not have
+        arrived. They are pending no more; what was never sent is.
+        """
+        self.token = None
+        for identity in self._sent & self.pending.keys():
+            self._quiet.discard(identity)
+            self._recent.discard(identity)
+        gone = [
+            self.pending.pop(identity) for identity in list(self.pending) if identity in self._sent
+        ]
+        return [command for command in gone if isinstance(command, commands.Post | commands.Me)]
+
+    def restore(
+        self, token: str, log: str, after: int, rooms: list[str], pending: list[Command]
+    ) -> None:
+        """Go on with the session of another process."""
+        self.token, self.log, self.after = token, log, after
+        for room in rooms:
+            self.talk.enter(room)
+            self.talk.turn_to("#" + room)
+        for command in pending:
+            self.pending[str(command.id)] = command
+            self.sent(command)
 
     def known(self) -> Known:
         """The names that can be meant, the likeliest first."""
@@ -152,6 +216,9 @@ class State:
     def _told(self, event: Event) -> Heard:
         identity = getattr(event, "id", None)
         command = self.pending.pop(identity, None) if isinstance(identity, str) else None
+        if isinstance(identity, str):
+            self._sent.discard(identity)
+        self._see(event)
         own = names.key(getattr(event, "from_", "")) == names.key(self.user)
         self.talk.told(event, own)
         if isinstance(identity, str) and identity in self._quiet:
@@ -161,10 +228,11 @@ class State:
             case events.Welcome():
                 self.user = event.user
                 self.line_limit = event.line_limit
+                self._inside = set(map(names.key, event.rooms))
                 self._want_members(event.rooms)
             case events.Ok() if command is not None:
                 self._entering.discard(str(identity))
-                self._done(command)
+                self._done(command, event.seq)
                 sent = command if isinstance(command, commands.Post | commands.Me) else None
                 return Heard(text.confirm(command, event), sent=sent)
             case Error():
@@ -175,15 +243,34 @@ class State:
                 self.talk.enter(event.room)
             case events.Left() if names.key(event.user) == names.key(self.user):
                 self.talk.left(event.room)
+            case events.Message() if isinstance(command, commands.Post | commands.Me):
+                return Heard([], sent=command)  # it had arrived before the connection was lost
+            case events.History() if identity in self._recent:
+                self._recent.discard(str(identity))
+                said = [one for one in event.entries if isinstance(one, events.Message)]
+                return Heard(
+                    text.render(events.History(None, event.of, [*said], False)) if said else []
+                )
             case events.Message():
                 alert = not own and (event.to[:1] == "@" or mentions(event.text, self.user))
                 return Heard(text.render(event, own=own), alert)
         return Heard(text.render(event))
 
-    def _done(self, command: Command) -> None:
+    def _see(self, event: Event) -> None:
+        """Move the place up to which the session was seen."""
+        if isinstance(event, events.Welcome):
+            if event.token != self.token:
+                self.token, self.log, self.after = event.token, event.log, event.seq
+        elif isinstance(event, events.Fact | events.Ok):
+            self.after = max(self.after, event.seq or 0)
+
+    def _done(self, command: Command, seq: int | None) -> None:
         match command:
             case commands.Join(room=room):
                 self._want_members([room])
+                if self._curious and seq is not None:
+                    of = "#" + room.removeprefix("#")
+                    self._questions.append(commands.History(of=of, before=seq, limit=_RECENT))
             case commands.Nick(name=name):
                 self.user = name
 
@@ -246,7 +333,7 @@ class State:
 
     def _new_id(self) -> str:
         self._asked += 1
-        return f"~{self._asked}"
+        return f"{self._prefix}{self._asked}"
 
     def _note(self, command: Command) -> None:
         match command:

@@ -26,7 +26,7 @@ class View(NamedTuple):
     text: str
     cursor: int
     above: tuple[str, ...] = ()
-    """What is on its way, a row each."""
+    """What stands above it, a row each."""
 
 
 class Display(Protocol):
@@ -35,8 +35,8 @@ class Display(Protocol):
     def update(self, printed: list[str], view: View) -> str:
         """Print lines, for good, and then show `view`."""
 
-    def submitted(self) -> str:
-        """The line was sent: what comes next is another one."""
+    def submitted(self, view: View) -> str:
+        """The line of this view was sent: what comes next is another one."""
 
     def cleared(self) -> str:
         """The user wants a clear view."""
@@ -70,7 +70,7 @@ class Window:
         self._rows, self._row, self._before, self._unsure = rows, row, before, False
         return out
 
-    def submitted(self) -> str:
+    def submitted(self, view: View) -> str:  # noqa: ARG002
         """The next update takes the line away."""
         return ""
 
@@ -95,7 +95,8 @@ class Window:
         # The last column stays free: what a terminal does behind it differs.
         columns = self._columns - 1
         height = max(1, self._height // 2)
-        above = [fit(clean_line(line), columns) for line in view.above[: max(0, height - 1)]]
+        room = height - 1
+        above = [fit(clean_line(line), columns) for line in view.above[-room:] if room]
         screen = lay_out(view.prompt, view.text, view.cursor, columns, height - len(above))
         if self._color:
             above = [_FAINT + line + _PLAIN for line in above]

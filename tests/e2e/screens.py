@@ -127,8 +127,18 @@ class Screen:
             self.read(0)
 
     def resizes(self, columns: int, rows: int) -> None:
-        """Change the window's size."""
-        self.emulated.resize(rows, columns)
+        """Change the window's size; rows above scroll away where it gets too low, as in xterm."""
+        emulated = self.emulated
+        x, y = emulated.cursor.x, emulated.cursor.y
+        while y >= rows:
+            emulated.cursor.y = emulated.lines - 1
+            emulated.index()
+            y -= 1
+        for row in range(rows, emulated.lines):
+            emulated.buffer.pop(row, None)
+        emulated.lines = min(rows, emulated.lines)
+        emulated.resize(rows, columns)
+        emulated.cursor.x, emulated.cursor.y = min(x, columns - 1), y
         self.child.setwinsize(rows, columns)
 
     def signal(self, number: int) -> None:

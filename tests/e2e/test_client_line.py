@@ -7,6 +7,7 @@ import shlex
 import signal
 import socket
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -99,8 +100,8 @@ def test_plain_text_goes_to_the_conversation_in_the_prompt(
     one.sees("! you are not in #nowhere")
     one.enters("/leave ops")
     one.prompts("#dev> ")
-    one.enters("/ot @bob")
-    one.sees("did you mean /to TARGET ?")
+    one.enters("/kyes")
+    one.sees("did you mean /keys ?")
 
 
 def test_without_a_conversation_it_says_how_to_get_one(alice: Open) -> None:
@@ -173,7 +174,7 @@ def test_wide_and_combining_characters_at_the_margin(
     for padding in range(3):
         text = "y" * padding + filler * (size[0] + 5)
         one.types(text)
-        shown = f"#dev> {text}"
+        shown = unicodedata.normalize("NFC", f"#dev> {text}")  # as pyte shows it
         one.until(lambda shown=shown: "".join(one.rows).endswith(shown), "all is seen")
         one.types("\x1b[D" * (size[0] // 2) + "|" + "\x1b[D\x1b[3~")  # there, and away again
         one.until(lambda shown=shown: "".join(one.rows).endswith(shown), "all is seen")
@@ -234,7 +235,8 @@ def test_many_pasted_lines_are_asked_about(server: ServerProcess, alice: Open) -
     one.pastes(text)
     one.prompts("line 5")
     one.types("\r")
-    one.prompts("send these 6 lines as one message? (y or n) ")
+    one.sees("line 0", "send these 6 lines as one message?")
+    one.prompts("y or n: ")
     one.types("n")
     one.prompts("line 5")
     one.types("\ry")
@@ -480,7 +482,11 @@ def test_linear_mode_writes_lines_and_nothing_else(alice: Open, bob: Text, how: 
     one.sees("* plain text goes to #dev now")
     bob.send("#dev alice?")
     one.sees("[#dev] bob: alice?")
-    one.enters("hellp\x7fo")
+    one.types("hellp")
+    one.sees("hellp")
+    one.types("\x7f")
+    one.sees("\\p/")
+    one.enters("o")
     assert heard(bob) == "hello"
     one.types("half")
     one.sees("half")
@@ -519,8 +525,8 @@ def test_linear_mode_does_not_speak_while_one_types(alice: Open, bob: Text) -> N
 def test_a_hostile_server_cannot_act_on_the_terminal(screen: Open) -> None:
     bad = r"\u001b[2J\u001b]0;owned\u0007\u009b31m\u202e\r\b"
     lines = [
-        f'{{"type":"welcome","user":"al{bad}ice","token":"t","seq":0,"log":"l","version":"1",'
-        f'"line_limit":65536,"rooms":["dev{bad}"]}}',
+        f'{{"type":"welcome","user":"al{bad}ice","token":"t","seq":0,"log":"l","version":"1"'
+        + f',"line_limit":65536,"rooms":["dev{bad}"]}}',
         f'{{"type":"message","seq":1,"at":"{bad}","to":"#dev","from":"b{bad}","text":"hi{bad}"}}',
         '{"type":"message","seq":1,"at":"","to":"","from":"","text":""}',
         f'{{"type":"joined","seq":2,"at":"","room":"dev","user":"{bad}"}}',

@@ -120,11 +120,11 @@ def test_linear_mode_says_each_change_once() -> None:
     assert out == ["h", "e", "\\e/", "a", "\\ha/", "other"]
     assert linear.update([], View("", "history", 7)) == "\nhistory"
     assert linear.update(["news"], View("", "history", 7)) == "\nnews\nhistory"
-    assert linear.submitted() == "\n"
+    assert linear.submitted(View("", "history!", 8)) == "!\n"
     assert linear.update(["news"], View("", "", 0)) == "news\n"
 
 
 def test_linear_mode_echoes_nothing_where_something_else_does() -> None:
     linear = Linear(echo=False)
     assert linear.update(["news"], View("", "typed", 5)) == "news\n"
-    assert linear.submitted() == ""
+    assert linear.submitted(View("", "typed", 5)) == ""
