@@ -22,7 +22,7 @@ SEE_ALSO = {"selchat-server": "selchat-client", "selchat-client": "selchat-serve
 
 
 def man(program: str) -> str:
-    """Write the manual page of a command, in the macros of man(7)."""
+    """Give the manual page of a command, in the macros that man has."""
     parser = PROGRAMS[program]()
     usage = parser.format_usage().removeprefix("usage: ").strip().removesuffix(" [more below]")
     lines = [

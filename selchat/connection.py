@@ -139,7 +139,7 @@ class Connection:
 
     def work(self) -> None:
         """Carry out what came, until the allowance of this tick is used up."""
-        if self._commands is None:
+        if self._commands is None or self.closing:
             return
         hub = self._house.hub
         allowance = _ALLOWANCE

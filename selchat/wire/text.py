@@ -115,8 +115,8 @@ def _slash(text: str) -> Command | Error:
     command = commands.TYPED.get(word.lower())
     if command is None or command.words is None:
         meant = names.closest(word.lower()[:64], commands.TYPED)
-        hint = f"did you mean {commands.usage(commands.TYPED[meant])[0]} ? " if meant else ""
-        return Error(code="no-command", text=f"there is no /{word[:64]}: {hint}({_HELP})")
+        hint = f": did you mean {commands.usage(commands.TYPED[meant])[0]} ?" if meant else ""
+        return Error(code="no-command", text=f"there is no /{word[:64]}{hint} ({_HELP})")
     takes_rest = command.words[-1:] == ("text",)
     values = rest.split(None, len(command.words) - 1) if takes_rest else rest.split()
     if takes_rest and len(values) == len(command.words):

@@ -11,6 +11,7 @@ import signal
 import sys
 import termios
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +102,18 @@ class Screen:
     def sees(self, *texts: str) -> None:
         """All of these are somewhere, on the screen or scrolled away."""
         for text in texts:
-            self.until(lambda text=text: text in self.all, f"{text!r} is seen")
+            self.until(partial(self._shows, text), f"{text!r} is seen")
+
+    def _shows(self, text: str) -> bool:
+        return text in self.all
 
     def prompts(self, text: str) -> None:
         """The cursor stands behind just that."""
         self.until(lambda: self.line == text, f"the line is {text!r} and not {self.line!r}")
+
+    def shows_at_the_end(self, text: str) -> None:
+        """The screen ends with that, over as many rows as it takes."""
+        self.until(lambda: "".join(self.rows).endswith(text), f"the screen ends with {text!r}")
 
     # What is done
 

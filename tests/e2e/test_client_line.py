@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
 import signal
@@ -101,7 +103,7 @@ def test_plain_text_goes_to_the_conversation_in_the_prompt(
     one.enters("/leave ops")
     one.prompts("#dev> ")
     one.enters("/kyes")
-    one.sees("did you mean /keys ?")
+    one.sees("/keys ?")
 
 
 def test_without_a_conversation_it_says_how_to_get_one(alice: Open) -> None:
@@ -175,17 +177,15 @@ def test_wide_and_combining_characters_at_the_margin(
         text = "y" * padding + filler * (size[0] + 5)
         one.types(text)
         shown = unicodedata.normalize("NFC", f"#dev> {text}")  # as pyte shows it
-        one.until(lambda shown=shown: "".join(one.rows).endswith(shown), "all is seen")
+        one.shows_at_the_end(shown)
         one.types("\x1b[D" * (size[0] // 2) + "|" + "\x1b[D\x1b[3~")  # there, and away again
-        one.until(lambda shown=shown: "".join(one.rows).endswith(shown), "all is seen")
+        one.shows_at_the_end(shown)
         one.types("\x05\r")
         assert heard(bob) == text
         one.prompts("#dev> ")
 
 
-def test_800_messages_arrive_while_a_line_is_edited(
-    server: ServerProcess, alice: Open, bob: Text
-) -> None:
+def test_800_messages_arrive_while_a_line_is_edited(alice: Open, bob: Text) -> None:
     one = alice(size=(40, 10))
     typed = "The quick brown 狐 jumps over the lazy dög. " * 4
     for number in range(800):
@@ -194,14 +194,10 @@ def test_800_messages_arrive_while_a_line_is_edited(
             one.types(typed[number // 4 : number // 4 + 1])
         if number % 50 == 49:
             one.sees(f"number {number}")
-    one.types("!" + "\x1b[D" * 4 + "\x14" + "\x05")
-    one.sees("number 799")
-    expected = (typed + "!")[:-5] + "g."[::-1] + " !"
-    one.until(lambda: one.line.endswith("!"), "the line is complete")
+    one.types("\x01=> \x05\x17end")
+    one.until(lambda: one.line.endswith(" end"), "the line is complete")
     one.types("\r")
-    said = heard(bob)
-    assert sorted(said) == sorted(typed + "!")
-    assert said[:-6] == (typed + "!")[:-6], expected
+    assert heard(bob) == f"=> {typed.rstrip().removesuffix('dög.')}end"
     numbers = [int(number) for number in re.findall(r"bob: number (\d+)", one.all)]
     assert numbers == list(range(800))
 
@@ -266,7 +262,6 @@ def test_history_and_search_are_kept_between_runs(alice: Open) -> None:
     two = alice(room="")
     two.types("\x1b[A")
     two.prompts("> half a line")
-    two.types("\x1b[A")
     two.types("\x1b[A")
     two.prompts("> the dog")
     two.types("\x15\x12fox")
@@ -410,8 +405,6 @@ def test_the_terminal_is_as_it_was_after_every_end(
     server: ServerProcess, screen: Open, how: str | signal.Signals, code: int, said: str
 ) -> None:
     client = shlex.join((*CLIENT, f"127.0.0.1:{server.port}", "--user", "alice"))
-    one = screen(command=("bash", "--norc", "--noprofile", "-c"), PS1="")
-    one.close()
     script = f"stty -a; {client}; echo rc=$?; stty -a; echo over"
     one = screen(script, command=("bash", "--norc", "--noprofile", "-c"))
     one.sees("* welcome alice")
@@ -420,12 +413,12 @@ def test_the_terminal_is_as_it_was_after_every_end(
         one.types("half")
         one.prompts("> half")
         pids = Path(f"/proc/{one.child.pid}/task/{one.child.pid}/children").read_text().split()
-        import os
-
         os.kill(int(pids[0]), how)
     elif how == "server":
         one.types("half")
         server.signal()
+        one.sees("* the connection was lost (closed by the server): trying again")
+        one.types("\x03")
     else:
         one.types(how + "\r" if len(how) > 1 else how)
     one.sees(said, f"rc={code}", "over")
@@ -500,7 +493,7 @@ def test_linear_mode_writes_lines_and_nothing_else(alice: Open, bob: Text, how: 
     one.enters("quit")
     one.ends(0)
     assert not re.search(rb"[\x00-\x06\x08\x09\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)", one.raw)
-    said = one.raw.decode().split("\r\n")
+    said = one.raw.decode().replace("\a", "").split("\r\n")
     assert sum("[#dev] bob: alice?" in line for line in said) == 1
     assert "hellp\\p/o" in said
     assert not any("alice: hello" in line for line in said)
@@ -521,12 +514,22 @@ def test_linear_mode_does_not_speak_while_one_types(alice: Open, bob: Text) -> N
 
 # A hostile server
 
+WELCOME = {
+    "type": "welcome",
+    "user": "al!ice",
+    "token": "t",
+    "seq": 0,
+    "log": "l",
+    "version": "1",
+    "line_limit": 65_536,
+    "rooms": ["dev!"],
+}
+
 
 def test_a_hostile_server_cannot_act_on_the_terminal(screen: Open) -> None:
     bad = r"\u001b[2J\u001b]0;owned\u0007\u009b31m\u202e\r\b"
     lines = [
-        f'{{"type":"welcome","user":"al{bad}ice","token":"t","seq":0,"log":"l","version":"1"'
-        + f',"line_limit":65536,"rooms":["dev{bad}"]}}',
+        json.dumps(WELCOME).replace("!", bad),
         f'{{"type":"message","seq":1,"at":"{bad}","to":"#dev","from":"b{bad}","text":"hi{bad}"}}',
         '{"type":"message","seq":1,"at":"","to":"","from":"","text":""}',
         f'{{"type":"joined","seq":2,"at":"","room":"dev","user":"{bad}"}}',
@@ -546,7 +549,8 @@ def test_a_hostile_server_cannot_act_on_the_terminal(screen: Open) -> None:
             one.sees("x")
             peer.sendall(b"\x1b[2Jno json\n")
             one.sees("no selchat server")
-        one.ends(1)
+            one.types("\x03")
+            one.ends(1)
     text = one.raw.decode()
     for own in (r"\x1b\[\?2004[hl]", r"\x1b\[[0-9]*m", r"\x1b\[\d*[AB]", r"\x1b\[J", "\a"):
         text = re.sub(own, "", text)

@@ -66,17 +66,15 @@ def test_a_key_whole_in_bytes_and_with_more_behind(data: bytes) -> None:
 def test_an_escape_alone_is_known_by_the_silence_after_it() -> None:
     keys = Keys()
     assert keys.feed(b"\x1b") == []
-    assert keys.patience is not None
+    assert (keys.patience or 0) > 0
     assert keys.flush() == [Key("escape")]
-    assert keys.patience is None
     assert keys.feed(b"[A") == [Key("text", "[A")]
 
 
 def test_a_paste_that_never_ends_is_given_after_a_while() -> None:
     keys = Keys()
     assert keys.feed(b"\x1b[200~abc") == []
-    assert keys.patience is not None
-    assert keys.patience > 1
+    assert (keys.patience or 0) > 1
     assert keys.flush() == [Key("paste", "abc")]
     assert keys.feed(b"d") == [Key("text", "d")]
 

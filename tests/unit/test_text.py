@@ -82,7 +82,7 @@ WRONG: list[tuple[str, str, str]] = [
     ("/ join dev", "no-command", "/help"),
     ("/jion dev", "no-command", "did you mean /join ROOM ?"),
     ("/xyzzy", "no-command", "there is no /xyzzy"),
-    ("/" + "x" * 900, "no-command", "there is no /" + "x" * 64 + ":"),
+    ("/" + "x" * 900, "no-command", "there is no /" + "x" * 64 + " ("),
     ("/hello", "no-command", "/help"),  # what only programs say
     ("/post #dev hi", "no-command", "/help"),
     ("/ping", "no-command", "/help"),
