@@ -44,8 +44,11 @@ class Retention:
         if not self._due:
             return
         self._due = False
+        busy = self._log.newest != self._seen
+        self._seen = self._log.newest
         try:
             over = self._step()
+            self._log.tidy(idle=not busy)  # what is forgotten goes through the write-ahead log too
         except StoreError as error:
             log.error("what is old could not be forgotten: %s", error)
             over = True
@@ -53,8 +56,6 @@ class Retention:
             if self._forgotten:
                 log.info("%d old entries were forgotten", self._forgotten)
             self._steps, self._forgotten = None, 0
-        busy = self._log.newest != self._seen
-        self._seen = self._log.newest
         self._loop.call_later(_ROUND if over else _BUSY if busy else _IDLE, self._look)
 
     def _step(self) -> bool:

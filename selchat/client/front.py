@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from abc import ABC, abstractmethod
@@ -60,6 +61,8 @@ class Front(ABC):
         self._saving: Timer | None = None
         self._lost_at: float | None = None
         self._tries = 0
+        self._unsure = 0  # lines that may have arrived, in a session that is no more
+        self._done = False  # the server has agreed to the end
         loop.on_tick_end(self._keep_later)
         self._link = Link(loop, resolve(options.host, options.port), self)
 
@@ -74,7 +77,7 @@ class Front(ABC):
         self._link.close()
         self.loop.close()
         if self._keeper is not None:
-            if self.quitting and not self.state.pending:
+            if self._done:
                 self._keeper.forget()
             else:
                 self._keep()
@@ -116,13 +119,15 @@ class Front(ABC):
     def welcomed(self) -> None:
         """The session has begun: enter the rooms of the profile."""
         for room in self.options.rooms:
-            self.send(self.state.join(room))
+            if not self.state.talk.entered(room):  # of a session that goes on
+                self.send(self.state.join(room))
 
     # From the link
 
     def connected(self) -> None:
         """The server is reached."""
-        self.say_hello()
+        if self.name:  # else it is being asked for
+            self.say_hello()
 
     def told(self, event: Event) -> None:
         """The server says something: show it, and go on with what waited for it."""
@@ -136,14 +141,17 @@ class Front(ABC):
             self._tries = 0
             if first:
                 self.show(event, heard)
-                self.welcomed()
             else:
                 self.say("* the connection is back")
-            if self._lost_at is not None or self.state.pending:
+            if self._lost_at is not None:
                 self._lost_at = None
                 self.send(self.state.again())
+            if first:
+                self.welcomed()
         else:
             self.show(event, heard)
+        if self.online:
+            self.name = self.state.user or self.name  # it may have changed
         if isinstance(event, events.Error) and event.code == "taken-over":
             self.fail(clean_line(event.text))
         self.send(self.state.questions())
@@ -155,21 +163,24 @@ class Front(ABC):
 
     def ended(self, reason: str | None) -> None:
         """The connection is over, or could not be made: try again, or end."""
+        if self.online and self.quitting and not self.state.pending:
+            self._done = True
         self.online = False
         if self._try_again(reason):
             return
         where = f"{self.options.host} port {self.options.port}"
-        open_ends = self.state.unanswered + self.waiting()
+        open_ends = self.state.unanswered + self._unsure + self.waiting()
         if not self.state.user and reason is not None:
             self.fail(f"cannot reach {where} ({reason}): is selchat-server running there?")
         elif not self.quitting or self.state.pending or self.waiting():
             why = reason or "closed by the server"
-            lines = "1 line" if open_ends == 1 else f"{open_ends} lines"
-            lost = f"; {lines} may not have arrived" if open_ends else ""
+            lost = f"; {_lines(open_ends)} may not have arrived" if open_ends else ""
             lost += ", and the input was not read to its end" if self.unread() else ""
             self.fail(f"the connection to {where} was lost ({why}){lost}")
         elif self.interrupted and not self.person:
             self.fail("interrupted before the end of the input")
+        elif self._unsure and not self.person:
+            self.fail(f"the session was lost; {_lines(self._unsure)} may not have arrived")
         elif self.state.failed and not self.person:
             count, first = self.state.failed, self.state.first_failure
             self.fail(f"refused: {first}" if count == 1 else f"{count} refused, first: {first}")
@@ -202,18 +213,20 @@ class Front(ABC):
     def send(self, asked: list[Command]) -> None:
         """Send commands of the state."""
         for command in asked:
+            self.quitting = self.quitting or isinstance(command, commands.Quit)
             if self.online:  # else it waits among what is pending, for the next welcome
                 self._link.send(command)
                 self.state.sent(command)
-            self.quitting = self.quitting or isinstance(command, commands.Quit)
+            elif isinstance(command, commands.Quit) and not self._goes_on():
+                del self.state.pending[str(command.id)]  # there will be none
+        if self.quitting and not self.online and not self._goes_on():
+            self.ended("not connected")
 
     def quit(self) -> None:
         """End in good order."""
         self.quitting = True
-        if self.online:
-            self.send([self.state.quit()])
-        elif self.state.user:
-            self.ended("not connected")
+        if self.state.user:
+            self.send([self.state.quit()] if self.online else [])
         else:
             self.fail("no name was given")
             self.loop.stop()
@@ -225,14 +238,19 @@ class Front(ABC):
     def _not_welcomed(self, error: events.Error) -> None:
         """The log-in did not succeed: see what can be done about it."""
         if error.code in ("session-expired", "log-changed"):
+            before = self.state.unanswered
             for post in self.state.expired():
                 self.say(f"* unsure whether it was sent: {post.to} {clean_line(post.text)}")
+            self._unsure += before - self.state.unanswered
             self._lost_at = self._lost_at or self.loop.clock()  # the rooms are to be entered again
             self._link.send(self.state.hello(self.name))
         elif error.code in ("not-stored", "login-timeout") and self.state.user:
             return  # the connection ends now, and is tried again
         elif self.person and error.code in ("bad-name", "name-in-use"):
             self.name = ""
+            if self._lost_at is None and self._keeper is not None:
+                self._keeper.close()  # nothing was kept, and another user has another place
+                self._keeper = None
             self.ask_name(error)
         elif self._failure is None:
             hint = " with --user" if error.code in ("bad-name", "name-in-use") else ""
@@ -241,29 +259,38 @@ class Front(ABC):
 
     def _try_again(self, reason: str | None) -> bool:
         """After a connection was lost: see to the next, if there is to be one."""
-        if self.quitting or not self.state.user or self._failure is not None:
+        if self._failure is not None or not self.state.user or not self._goes_on():
             return False
         now = self.loop.clock()
+        patience = self.options.patience
+        if patience is None:
+            patience = math.inf if self.person else _PATIENCE_OF_SCRIPTS
+        left = patience - (now - (now if self._lost_at is None else self._lost_at))
+        if left <= 0:
+            return False
         if self._lost_at is None:
             self._lost_at = now
             self.say(
                 f"* the connection was lost ({reason or 'closed by the server'}): trying again"
             )
-        patience = self.options.patience
-        if patience is None and not self.person:
-            patience = _PATIENCE_OF_SCRIPTS
-        if patience is not None and now - self._lost_at >= patience:
-            return False
         # From half a second up to a quarter of a minute, and not all clients at the same moment.
         delay = min(15.0, 0.5 * 2 ** min(self._tries, 10)) * uniform(0.5, 1.0)  # noqa: S311
         self._tries += 1
-        self.loop.call_later(delay, self._link.connect)
+        self.loop.call_later(min(delay, left), self._link.connect)
         return True
+
+    def _goes_on(self) -> bool:
+        """Whether the session is worth a further connection, if this one is lost."""
+        if self.quitting and not self.person and not self.interrupted:
+            return self.state.unanswered > 0  # a script has said all, and the end, at once
+        return not self.quitting
 
     def _keep_later(self) -> None:
         """At the end of a tick: have the session kept, if it is another than the one on disk."""
-        if self._keeper is not None and self._saving is None and self._now() != self._kept:
-            self._saving = self.loop.call_later(_SAVE, self._keep)
+        if self._keeper is not None and self._saving is None:
+            now = self._now()
+            if now is not None and now != self._kept:
+                self._saving = self.loop.call_later(_SAVE, self._keep)
 
     def _keep(self) -> None:
         self._saving = None
@@ -290,6 +317,10 @@ class Front(ABC):
         if not self.quitting:
             self.quit()
         self.loop.call_later(_PATIENCE, lambda: self.ended("no answer"))
+
+
+def _lines(count: int) -> str:
+    return "1 line" if count == 1 else f"{count} lines"
 
 
 def read_name() -> str:

@@ -8,8 +8,10 @@ the same server and user finds the file locked, keeps nothing, and opens a sessi
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +20,9 @@ import platformdirs
 
 from selchat.model import names
 from selchat.model.commands import AnyCommand
+
+_LONGEST = 200
+"""Bytes in a file's name; most systems take 255."""
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +51,11 @@ class Keeper:
 
     def __init__(self, folder: Path, host: str, port: int, user: str) -> None:
         """`folder` is made, mode 0700, if there is none. Where it cannot be, nothing is kept."""
-        self._path = folder / f"{quote(host, safe='')}_{port}_{quote(names.key(user), safe='')}"
+        # quote() leaves no comma, and a name that holds any letter can be a long file name.
+        place = f"{quote(host, safe='')},{port},{quote(names.key(user), safe='')}"
+        if len(place) > _LONGEST:
+            place = hashlib.sha256(place.encode()).hexdigest()
+        self._path = folder / f"{place}.json"
         self._fd: int | None = None
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -67,7 +76,7 @@ class Keeper:
             return None
         try:
             return _decoder.decode(self._path.read_bytes())
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
 
     def save(self, kept: Kept) -> None:
@@ -86,7 +95,8 @@ class Keeper:
     def forget(self) -> None:
         """The session is over: keep nothing."""
         if self._fd is not None:
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let another client have the place."""

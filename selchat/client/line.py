@@ -44,11 +44,11 @@ _WINDOW = 100
 _HOLD = 5.0
 """Seconds after the last key for which lines wait in linear mode, as not to speak in between."""
 
-_HELP = (
-    ("/to TARGET", "talk to #ROOM or @USER: plain text goes there from now on"),
-    ("//TEXT", "say something that begins with a slash"),
-    ("/keys", "list the keys"),
-)
+_HELP = [
+    events.Usage("/to TARGET", "talk to #ROOM or @USER: plain text goes there from now on"),
+    events.Usage("//TEXT", "say something that begins with a slash"),
+    events.Usage("/keys", "list the keys"),
+]
 
 
 class Line(Front):
@@ -111,8 +111,7 @@ class Line(Front):
         """Print what the server said, and the user's own messages when they are acknowledged."""
         lines = list(heard.lines)
         if isinstance(event, events.Help):
-            width = max((len(line.usage) for line in event.commands), default=0)
-            lines += [f"* {usage:<{width}}  {help_}" for usage, help_ in _HELP]
+            lines += text.render(events.Help(None, _HELP))
         if heard.refused is not None:
             lines.append(f"* not sent (Up brings it back): {clean_line(heard.refused.text)}")
         stamp = self._paint.faint(clock(getattr(event, "at", None)))
@@ -217,7 +216,7 @@ class Line(Front):
 
     def _answer(self, key: Key) -> None:
         """Take a key for the answer to the question."""
-        word = key.text[:1].lower() or key.name
+        word = key.text[:1].lower() if key.name == "text" else key.name
         if word in ("y", "enter"):
             self._accept()
         elif word not in ("n", "escape", "ctrl-g", "backspace"):

@@ -18,26 +18,31 @@ class Linear:
     def __init__(self, echo: bool) -> None:
         """Without `echo` what is typed is not written: something else shows it already."""
         self._echo = echo
-        self._shown = ""
-        self._open = False  # whether the last line has no end yet
-        self._cleared = False
+        self._text = ""  # the line as it was written last
+        self._open = False  # whether that is the last thing written, without its end
+        self._again = False
 
     def update(self, printed: list[str], view: View) -> str:
-        """Print lines, each on its own; then what is new in the typed line."""
+        """Print lines, each on its own; then what is new in the typed line.
+
+        A line that was broken off by others is written again when it changes, not before.
+        """
         out = ""
         if printed:
-            out = self.erased() + "".join(f"{line}\n" for line in printed)
-        text = clean(view.text)
-        if not self._echo or (text == self._shown and not self._cleared):
+            out = self._end() + "".join(f"{line}\n" for line in printed)
+        text, old = clean(view.text), self._text
+        if not self._echo or (text == old and not self._again):
             return out
-        shown, self._shown, self._cleared = self._shown, text, False
-        if text.startswith(shown):
-            out += text[len(shown) :]
-        elif shown.startswith(text):
-            out += "\\" + shown[len(text) :] + "/"
+        self._text, self._again = text, False
+        if not self._open:
+            out += text
+        elif text.startswith(old):
+            out += text[len(old) :]
+        elif old.startswith(text):
+            out += "\\" + old[len(text) :] + "/"
         else:
-            out += ("\n" if self._open else "") + text
-        self._open = self._open or bool(out)
+            out += "\n" + text
+        self._open = self._open or bool(text)
         return out
 
     def submitted(self, view: View) -> str:
@@ -46,14 +51,16 @@ class Linear:
 
     def cleared(self) -> str:
         """Say the line again."""
-        out = self.erased()
-        self._cleared = True
-        return out
+        self._again = True
+        return self._end()
 
     def erased(self) -> str:
         """End the line, if one is open."""
-        out = "\n" if self._open else ""
-        self._shown, self._open = "", False
+        self._text = ""
+        return self._end()
+
+    def _end(self) -> str:
+        out, self._open = "\n" if self._open else "", False
         return out
 
     def resized(self, columns: int, rows: int) -> None:

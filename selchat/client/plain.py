@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
+from secrets import token_hex
 
 import msgspec
 
@@ -36,7 +37,9 @@ class Plain(Front):
     def __init__(self, options: ClientOptions, loop: Loop) -> None:
         """Resolves the host's name, which can take a while. Raises `StartError`."""
         person = os.isatty(STDIN) and options.message is None
-        super().__init__(options, loop, State(auto_join=not person or bool(options.to)), person)
+        prefix = f"~{token_hex(4)}-" if person else "~"  # a person's session can be gone on with
+        state = State(auto_join=not person or bool(options.to), prefix=prefix)
+        super().__init__(options, loop, state, person)
         self._stamped = sys.stdout.isatty() and not options.json
         self._quiet = bool(options.to) and not options.json
         self._lines = Lines(_LONGEST)

@@ -65,6 +65,8 @@ class State:
         self._entering: set[str] = set()  # ids of what `auto_join` asked
         self._inside: set[str] = set()  # keys of the rooms that the last welcome named
         self._recent: set[str] = set()  # ids of questions for what was last said
+        self._seen: dict[str, int] = {}  # by room that was lost, up to where it had been shown
+        self._repeated: set[str] = set()  # ids of leaves that may have been done before
         self._sent: set[str] = set()  # ids of what may have arrived
         self._prefix = prefix
         self._asked = 0
@@ -128,7 +130,10 @@ class State:
         return self._ask_all(commands.Post(to=to, text=said))
 
     def join(self, room: str) -> list[Command]:
-        """The command that enters a room."""
+        """The command that enters a room; none where one is in it: it becomes the current one."""
+        if self.talk.entered(room):
+            self.talk.turn_to("#" + room.removeprefix("#"))
+            return []
         return self._ask_all(commands.Join(room=room))
 
     def quit(self) -> Command:
@@ -163,28 +168,30 @@ class State:
         """What is to be sent after the welcome of a further connection: the rooms to enter again,
         and all that is not answered. A post that had arrived is not posted twice.
         """
-        rooms = [name for name in self.talk.room_names() if names.key(name) not in self._inside]
-        asked = {names.key(c.room) for c in self.pending.values() if isinstance(c, commands.Join)}
-        joins: list[Command] = []
-        for room in reversed(rooms):  # the current one last, so that it is that again
-            if names.key(room) not in asked:
-                joins.append(commands.Join(id=self._new_id(), room=room))
-                self.pending[str(joins[-1].id)] = joins[-1]
-        others = [command for command in self.pending.values() if command not in joins]
-        return joins + others
+        joins: dict[str, Command] = {}
+        for room in reversed(self.talk.room_names()):  # the current one last, as it was
+            key = names.key(room)
+            about = (each for each in self.pending.values() if _room(each) == key)
+            if key not in self._inside and not isinstance(next(about, None), commands.Join):
+                join = commands.Join(id=self._new_id(), room=room)
+                self._entering.add(str(join.id))
+                joins[str(join.id)] = join
+        self.pending = joins | self.pending  # also where this connection is lost, too
+        for identity, command in self.pending.items():
+            if isinstance(command, commands.Leave) and identity in self._sent:
+                self._repeated.add(identity)
+        return list(self.pending.values())
 
     def expired(self) -> list[commands.Post | commands.Me]:
         """The session is over, a new one begins: return the posts that may or may not have
         arrived. They are pending no more; what was never sent is.
         """
         self.token = None
-        for identity in self._sent & self.pending.keys():
-            self._quiet.discard(identity)
-            self._recent.discard(identity)
-        gone = [
-            self.pending.pop(identity) for identity in list(self.pending) if identity in self._sent
-        ]
-        return [command for command in gone if isinstance(command, commands.Post | commands.Me)]
+        gone = [identity for identity in self.pending if identity in self._sent]
+        for noted in (self._quiet, self._recent, self._entering, self._repeated, self._sent):
+            noted.difference_update(gone)
+        lost = [self.pending.pop(identity) for identity in gone]
+        return [command for command in lost if isinstance(command, commands.Post | commands.Me)]
 
     def restore(
         self, token: str, log: str, after: int, rooms: list[str], pending: list[Command]
@@ -215,9 +222,8 @@ class State:
 
     def _told(self, event: Event) -> Heard:
         identity = getattr(event, "id", None)
-        command = self.pending.pop(identity, None) if isinstance(identity, str) else None
-        if isinstance(identity, str):
-            self._sent.discard(identity)
+        repeated = identity in self._repeated
+        command = self._answered(identity)
         self._see(event)
         own = names.key(getattr(event, "from_", "")) == names.key(self.user)
         self.talk.told(event, own)
@@ -229,12 +235,16 @@ class State:
                 self.user = event.user
                 self.line_limit = event.line_limit
                 self._inside = set(map(names.key, event.rooms))
-                self._want_members(event.rooms)
+                self._want_members(
+                    [one for one in event.rooms if not isinstance(self._move(one), commands.Leave)]
+                )
             case events.Ok() if command is not None:
                 self._entering.discard(str(identity))
                 self._done(command, event.seq)
                 sent = command if isinstance(command, commands.Post | commands.Me) else None
                 return Heard(text.confirm(command, event), sent=sent)
+            case Error(code="not-a-member") if repeated and command is not None:
+                return Heard(text.confirm(command, events.Ok()))  # it was done the first time
             case Error():
                 self._refused(event, command)
                 refused = command if isinstance(command, commands.Post | commands.Me) else None
@@ -242,12 +252,15 @@ class State:
             case events.Joined() if names.key(event.user) == names.key(self.user):
                 self.talk.enter(event.room)
             case events.Left() if names.key(event.user) == names.key(self.user):
-                self.talk.left(event.room)
+                self._seen[names.key(event.room)] = event.seq
+                if not isinstance(self._move(event.room), commands.Join):
+                    self.talk.left(event.room)
             case events.Message() if isinstance(command, commands.Post | commands.Me):
                 return Heard([], sent=command)  # it had arrived before the connection was lost
             case events.History() if identity in self._recent:
                 self._recent.discard(str(identity))
-                said = [one for one in event.entries if isinstance(one, events.Message)]
+                seen = self._seen.pop(names.key(event.of[1:]), 0)
+                said = [m for m in event.entries if isinstance(m, events.Message) and m.seq > seen]
                 return Heard(
                     text.render(events.History(None, event.of, [*said], False)) if said else []
                 )
@@ -256,10 +269,20 @@ class State:
                 return Heard(text.render(event, own=own), alert)
         return Heard(text.render(event))
 
+    def _answered(self, identity: str | None) -> Command | None:
+        """Take the command that an event answers off what is pending."""
+        if identity is None:
+            return None
+        self._sent.discard(identity)
+        self._repeated.discard(identity)
+        return self.pending.pop(identity, None)
+
     def _see(self, event: Event) -> None:
         """Move the place up to which the session was seen."""
         if isinstance(event, events.Welcome):
             if event.token != self.token:
+                seen = self.after if event.log == self.log else 0
+                self._seen = {names.key(room): seen for room in self.talk.room_names()}
                 self.token, self.log, self.after = event.token, event.log, event.seq
         elif isinstance(event, events.Fact | events.Ok):
             self.after = max(self.after, event.seq or 0)
@@ -281,6 +304,12 @@ class State:
             if command.id in self._entering:
                 self._entering.discard(command.id)
                 self.failed -= 1  # the line that it was for is refused, too, and counts
+
+    def _move(self, room: str) -> Command | None:
+        """What is asked last, of entering the room and leaving it."""
+        key = names.key(room)
+        asked = (c for c in self.pending.values() if isinstance(c, commands.Join | commands.Leave))
+        return next((move for move in reversed([*asked]) if _room(move) == key), None)
 
     def _want_members(self, rooms: list[str]) -> None:
         for room in rooms:
@@ -350,6 +379,16 @@ class State:
         self.failed += 1
         self.first_failure = self.first_failure or clean_line(refusal.text)
         return refusal
+
+
+def _room(command: Command) -> str:
+    """The key of the room that a command is about; empty where it is about none."""
+    match command:
+        case commands.Post(to=name) | commands.Me(to=name) if name[:1] == "#":
+            return names.key(name[1:])
+        case commands.Join(room=name) | commands.Leave(room=name) | commands.Topic(room=name):
+            return names.key(name.removeprefix("#"))
+    return ""
 
 
 def _too_long(how: str) -> Refusal:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from bisect import bisect_left, bisect_right
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
 from operator import attrgetter
@@ -34,6 +34,14 @@ class _Strand:
 
     def append(self, entry: Entry) -> None:
         self._entries.append(entry)
+
+    def oldest(self, before: int, keep: int, last: int) -> list[Entry]:
+        """Those below `before`, and all but the newest `keep` (0: of all); none above `last`."""
+        live = self._entries[self._dead :]
+        cut = bisect_left(live, before, key=_seq)
+        if keep:
+            cut = max(cut, len(live) - keep)
+        return live[: min(cut, bisect_right(live, last, key=_seq))]
 
     def forget(self, seqs: set[int]) -> bool:
         """Drop the entries of those `seq`s; True when none is left."""
@@ -105,7 +113,7 @@ class MemoryLog:
 
     def before(self, name: str, before: int | None, limit: int) -> list[Entry]:
         """See `Log`."""
-        strand = self._strands.get(name)
+        strand = self._strands.get(name) if name else None
         return strand.before(before, limit) if strand else []
 
     def personal(self, user: int, after: int, limit: int) -> list[Entry]:
@@ -161,22 +169,19 @@ class MemoryLog:
         return False
 
     def trim(self, before: int, keep: int, alive: Callable[[int], bool]) -> Iterator[int]:
-        """See `Log`. One step does it all, since there are not more than `capacity` entries."""
+        """See `Log`. Each step sees to one conversation."""
         last = self._snapshot[0] if self._snapshot is not None else 0
-        count: Counter[str] = Counter()
-        old = {}
-        for entry in reversed(self._entries):
-            count[entry.conversation] += 1
-            over = keep and count[entry.conversation] > keep
-            if entry.seq <= last and (over or entry.seq < before):
-                old[entry.seq] = entry
-        self._forget(old)
+        for name in [name for name in self._strands if isinstance(name, str)]:
+            strand = self._strands.get(name)
+            old = strand.oldest(before, keep, last) if strand is not None else []
+            if old:
+                self._forget(old)
+                yield len(old)
         self._gone = {
             name: seq
             for name, seq in self._gone.items()
             if seq > self.trimmed and (isinstance(name, str) or alive(name))
         }
-        yield len(old)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -185,21 +190,21 @@ class MemoryLog:
         trimmed = max(self.trimmed, self._gone.get(name, 0))
         if after < trimmed:
             raise Trimmed(f"{name} begins after entry {trimmed}", trimmed)
-        strand = self._strands.get(name)
+        strand = self._strands.get(name) if name != "" else None
         return strand.after(after, limit) if strand else []
 
-    def _forget(self, old: dict[int, Entry]) -> None:
-        seqs = set(old)
+    def _forget(self, old: list[Entry]) -> None:
+        seqs = {entry.seq for entry in old}
         self._entries = deque(one for one in self._entries if one.seq not in seqs)
-        for name in {name for entry in old.values() for name in _strands(entry)}:
+        for name in {name for entry in old for name in _strands(entry)}:
             if self._strands[name].forget(seqs):
                 del self._strands[name]
-        for seq, entry in old.items():
+        for entry in old:
             for name in _strands(entry):
-                self._gone[name] = max(seq, self._gone.get(name, 0))
+                self._gone[name] = max(entry.seq, self._gone.get(name, 0))
             if entry.post_id is not None:
                 del self._posts[entry.session, entry.post_id]
-                self._late[entry.session, entry.post_id] = seq
+                self._late[entry.session, entry.post_id] = entry.seq
         while len(self._late) > self._capacity:
             del self._late[next(iter(self._late))]
 
@@ -218,4 +223,4 @@ def _words(text: str) -> list[str]:
 
 
 def _strands(entry: Entry) -> tuple[str | int, ...]:
-    return (entry.conversation, *entry.users) if entry.conversation else entry.users
+    return (entry.conversation, *entry.users)

@@ -29,6 +29,8 @@ from tests.e2e.harness import (
 
 CLIENT = (sys.executable, "-W", "error", str(ROOT / "bin" / "selchat-client"))
 LIMIT = 65_536
+AT_ONCE = ("--patience", "0")
+"""For a client that is to give a lost server up."""
 
 Result = subprocess.CompletedProcess[str]
 
@@ -476,7 +478,7 @@ def test_a_name_that_is_none(server: ServerProcess) -> None:
 
 
 def test_a_server_that_is_killed(server: ServerProcess, bob: Text, begin: Begin) -> None:
-    client = begin(server.port)
+    client = begin(server.port, *AT_ONCE)
     client.send("#ops one")
     bob.expect("* cron joined #ops", "[#ops] cron: one")
     server.signal(signal.SIGKILL)
@@ -486,7 +488,7 @@ def test_a_server_that_is_killed(server: ServerProcess, bob: Text, begin: Begin)
 
 
 def test_a_server_that_stops(server: ServerProcess, begin: Begin) -> None:
-    client = begin(server.port)
+    client = begin(server.port, *AT_ONCE)
     client.expect("* welcome cron: …")
     server.signal()
     client.expect("* the server is stopping")
@@ -505,7 +507,7 @@ def test_a_server_that_stops(server: ServerProcess, begin: Begin) -> None:
 def test_how_many_lines_may_be_lost_is_said(
     scripted: Scripted, begin: Begin, answered: int, said: str
 ) -> None:
-    client = begin(scripted.port)
+    client = begin(scripted.port, *AT_ONCE)
     client.send("#ops 1", "#ops 2", "#ops 3")
     client.stdin.close()
     scripted.welcome()
@@ -524,7 +526,7 @@ def test_how_many_lines_may_be_lost_is_said(
 def test_input_that_was_not_read_yet_is_said_to_be_lost_too(
     scripted: Scripted, begin: Begin
 ) -> None:
-    client = begin(scripted.port)
+    client = begin(scripted.port, *AT_ONCE)
     client.send("@bob 1")
     scripted.welcome()
     scripted.events("post")

@@ -96,8 +96,9 @@ def terminal(tmp_path: Path) -> Iterator[Open]:
 def person(server: ServerProcess, terminal: Open) -> Open:
     """People at terminals, logged in and in the rooms named."""
 
-    def person(name: str, *rooms: str) -> Terminal:
-        one = terminal(f"127.0.0.1:{server.port}", "--plain", "--user", name)
+    def person(name: str, *rooms: str, patience: str = "60") -> Terminal:
+        where = f"127.0.0.1:{server.port}"
+        one = terminal(where, "--plain", "--user", name, "--patience", patience)
         one.sees(f"* welcome {name}: ")
         for room in rooms:
             one.types(f"/join {room}")
@@ -309,7 +310,7 @@ def test_who_does_not_say_a_name_is_not_kept(
 
 
 def test_a_server_that_stops_is_said_and_is_a_failure(server: ServerProcess, person: Open) -> None:
-    alice = person("alice", "dev")
+    alice = person("alice", "dev", patience="0")
     server.signal()
     alice.sees("* the server is stopping")
     assert f"the connection to 127.0.0.1 port {server.port} was lost" in alice.ends(1)
@@ -319,7 +320,7 @@ def test_a_server_that_stops_is_said_and_is_a_failure(server: ServerProcess, per
 def test_a_server_that_is_killed_is_said_and_is_a_failure(
     server: ServerProcess, person: Open
 ) -> None:
-    alice = person("alice", "dev")
+    alice = person("alice", "dev", patience="0")
     server.signal(signal.SIGKILL)
     server.expect_exit(-signal.SIGKILL)
     assert f"the connection to 127.0.0.1 port {server.port} was lost" in alice.ends(1)

@@ -308,6 +308,6 @@ def test_a_backup_never_replaces_what_the_server_uses(folder: Path, name: str) -
 def test_a_backup_into_no_folder_is_one_clear_error(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="No such file or directory"):
         backup(folder, tmp_path / "none" / "copy")
-    with pytest.raises(StoreError, match="no log|unable to open"):
+    with pytest.raises(StoreError, match="unable to open"):
         backup(tmp_path / "none", tmp_path / "copy")
     assert not list(tmp_path.glob("copy*"))

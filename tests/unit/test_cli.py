@@ -277,6 +277,71 @@ def test_what_is_no_address_is_refused(address: str) -> None:
     assert str(caught.value).isprintable()
 
 
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with profiles, where the client looks for it."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    file = tmp_path / "selchat" / "client.toml"
+    file.parent.mkdir()
+    file.write_text(
+        '[default]\nhost = "here"\nuser = "ann"\n'
+        '[work]\nhost = "there"\nport = 1\nuser = "bea"\nrooms = ["dev"]\n'
+        "bell = false\ncolor = false\nlinear = true\nhistory = false\n"
+    )
+    return file
+
+
+def test_a_profile_is_a_name_for_all_of_it(client: StandIn[ClientOptions], config: Path) -> None:
+    assert cli.client_main(["work"]) == 0
+    assert client.given == [
+        ClientOptions(
+            host="there",
+            port=1,
+            user="bea",
+            json=False,
+            rooms=("dev",),
+            bell=False,
+            color=False,
+            linear=True,
+            history=False,
+        )
+    ]
+
+
+def test_the_default_profile_counts_where_nothing_is_named(
+    client: StandIn[ClientOptions], config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.client_main([]) == 0
+    assert cli.client_main(["elsewhere:2", "--user", "cleo"]) == 0
+    monkeypatch.setenv("SELCHAT_USER", "dora")
+    assert cli.client_main([]) == 0
+    found = [(options.host, options.port, options.user) for options in client.given]
+    assert found == [("here", 9000, "ann"), ("elsewhere", 2, "cleo"), ("here", 9000, "dora")]
+
+
+def test_a_file_of_profiles_that_is_named_must_be_there_and_right(
+    client: StandIn[ClientOptions], config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.client_main(["--config", "/nowhere/x"]) == cli.WRONG_USAGE
+    assert "--config: cannot read '/nowhere/x': No such file" in capsys.readouterr().err
+    config.write_text("[work]\nhots = 1")
+    assert cli.client_main(["work"]) == cli.WRONG_USAGE
+    assert "'hots' is no setting; did you mean host?" in capsys.readouterr().err
+
+
+def test_one_message_is_said_to_a_target(client: StandIn[ClientOptions], config: Path) -> None:
+    assert cli.client_main(["work", "--to", "#ops", "the disk", "is full", "--no-bell"]) == 0
+    assert cli.client_main(["--to=@bob"]) == 0
+    found = [(options.to, options.message, options.rooms) for options in client.given]
+    assert found == [("#ops", "the disk is full", ()), ("@bob", None, ())]
+
+
+@pytest.mark.parametrize("target", ["ops", "", "#", "@", "#a b", "@you"])
+def test_a_target_is_a_room_or_a_user(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.client_main(["--user", "ann", "--to", target]) == cli.WRONG_USAGE
+    assert "selchat-client: --to: " in capsys.readouterr().err
+
+
 def test_the_name_may_come_from_the_environment_and_the_flag_wins(
     client: StandIn[ClientOptions], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,59 +7,16 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, cast
-from unittest.mock import patch
+from typing import Any
 
 import pytest
 
-import selchat.server
 from selchat.errors import StoreError
 from selchat.hub.hub import _from_log
 from selchat.hub.snapshot import dump
-from selchat.store.sqlite import SqliteLog
-from tests.unit.bad_disk import BROKEN, CORRUPT, FULL, READ_ONLY, BadDisk
-from tests.unit.playbook import Stage
+from tests.unit.bad_disk import BROKEN, CORRUPT, FULL, READ_ONLY, DiskStage
 
 WHY = "that could not be stored (the disk is full: free some space): try again later"
-
-
-class DiskStage(Stage):
-    """A stage whose log is in a folder, on a disk that can fail (`disk`)."""
-
-    def __init__(self, folder: Path, **settings: Any) -> None:
-        with patch.object(selchat.server, "_open_log", return_value=SqliteLog(folder, full=False)):
-            super().__init__(**settings)
-        self.disk = BadDisk(cast(SqliteLog, self.log))
-        self.said: list[str] = []
-
-    def settle(self) -> None:
-        """As in a Stage, but errors are what is to come: they are kept in `said`."""
-        try:
-            super().settle()
-        except AssertionError as error:
-            if "the server logged errors" not in str(error):
-                raise
-            text = str(error)
-            assert "Traceback" not in text, text
-            self.said += text.splitlines()[1:]
-
-    def close(self) -> None:
-        self.server._upkeep.close()
-        self.server.loop.close()
-
-    def failing(self) -> bool:
-        return self.hub.failing is not None
-
-    def expect_no_difference(self) -> None:
-        """Nothing in memory differs from the log, from all of it and from the snapshot on."""
-        self.settle()
-        assert not self.hub.stale
-        assert dump(self.hub.state) == dump(_from_log(self.log))
-        for connection in self.server._connections:
-            session = connection.session
-            if session is not None:
-                assert self.hub.state.sessions[session.id] is session
-                assert session.peer is connection
 
 
 MakeStage = Callable[..., DiskStage]
@@ -90,7 +47,7 @@ def post(text: str, identity: str = "p", to: str = "#dev") -> dict[str, str]:
     return {"type": "post", "id": identity, "to": to, "text": text}
 
 
-def hello(stage: Stage, name: str, after: int) -> None:
+def hello(stage: DiskStage, name: str, after: int) -> None:
     """carol comes back, on a connection called `name`."""
     question = {"type": "hello", "user": "carol", "token": "token-1", "log": "log"}
     stage.say(name, question | {"after": after})

@@ -39,6 +39,7 @@ CASES: list[tuple[bytes, list[bytes | None]]] = [
     (b"abcd\re\n", [TOO_LONG]),
     (b"abcde", [TOO_LONG]),  # told as soon as it is known
     (b"abcd\re", [TOO_LONG]),
+    (b"abcdef\r", [TOO_LONG]),
     (b"abcd\r", []),  # not known yet
     (b"a" * 100 + b"\n", [TOO_LONG]),  # once
     (b"a" * 100, [TOO_LONG]),

@@ -48,7 +48,7 @@ OTHER_LOOPS = {"_thread", "asyncio", "concurrent", "socketserver", "threading"}
 OUTSIDE = {"os", "select", "selectors", "socket", "sqlite3", "ssl", "subprocess", "time"}
 PURE_CLIENT = (
     *("bindings", "complete", "conversations", "editor", "emoji", "keys", "layout", "linear"),
-    *("paint", "state", "window"),
+    *("paint", "profiles", "state", "window"),
 )
 LOGIC = (
     *("model/", "wire/", "hub/", "errors.py", "settings.py", "sources.py"),

@@ -274,10 +274,10 @@ def test_it_can_be_closed_while_it_is_paused(door: Door) -> None:
         door.loop.tick(0.05)
         assert not door.listening()
         door.listener.close()
+    assert door.loop._patience(None) is None  # nothing is left to be waited for
     door.clock.now += 1_000
     door.loop.tick(0)
     assert door.came == []
-    assert door.loop._patience(None) is None
 
 
 # Where to listen

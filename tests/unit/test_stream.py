@@ -523,6 +523,27 @@ def test_the_last_words_reach_a_peer_whose_input_was_not_read(roomy: World) -> N
     assert side.owner.reasons == [None]
 
 
+def test_the_peer_s_end_is_not_told_to_who_has_finished(world: World) -> None:
+    side = world.side()
+    side.peer.shutdown(socket.SHUT_WR)
+    side.stream.finish()
+    world.tick(2)
+    assert side.owner.calls == ["closed"]
+
+
+def test_to_finish_again_does_not_linger_longer(world: World) -> None:
+    side = world.side()
+    side.stream.finish()
+    side.stream.finish()
+    world.tick()
+    world.clock.now += 1.5
+    side.stream.finish()
+    world.tick()
+    world.clock.now += 0.5
+    world.tick()
+    assert side.owner.reasons == [None]
+
+
 def test_a_peer_that_does_not_close_is_lingered_for_no_longer_than_the_limit(world: World) -> None:
     side = world.side()
     side.stream.write(b"bye")
@@ -586,6 +607,7 @@ def test_abort_closes_at_once_and_loses_what_waits(world: World) -> None:
 def test_no_timer_outlives_its_stream(world: World) -> None:
     for aborted in (True, False):
         side = world.side()
+        side.stream.finish()
         side.stream.finish()
         world.tick()
         if aborted:
@@ -778,15 +800,12 @@ def test_an_owner_s_exception_is_logged_with_its_traceback(
     assert "in crash" in caplog.text
 
 
-def test_an_exception_in_a_flush_keeps_nobody_from_being_flushed(world: World) -> None:
+def test_an_exception_in_a_flush_keeps_nobody_from_being_flushed(roomy: World) -> None:
+    world = roomy
     bad, good = world.side(), world.side()
     bad.owner.on["drained"] = bad.owner.on["closed"] = crash
-    bad.stream.write(b"x" * 1_001)
-    for _ in range(6):
-        world.tick()
-        bad.read()
-    # Its next flush is at the end of a tick, before the other's: it has nothing to wait for.
-    bad.stream._shared.unsent[bad.stream] = None
+    bad.stream.full = True  # so it is told within the flush that it drained, before the other's
+    bad.stream.write(b"x")
     good.stream.write(b"hello")
     world.tick()
     assert bad.owner.calls == ["drained", "closed"]

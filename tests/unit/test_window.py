@@ -119,8 +119,10 @@ def test_linear_mode_says_each_change_once() -> None:
     ]
     assert out == ["h", "e", "\\e/", "a", "\\ha/", "other"]
     assert linear.update([], View("", "history", 7)) == "\nhistory"
-    assert linear.update(["news"], View("", "history", 7)) == "\nnews\nhistory"
-    assert linear.submitted(View("", "history!", 8)) == "!\n"
+    assert linear.update(["news"], View("", "history", 7)) == "\nnews\n"
+    assert linear.update(["more"], View("", "history", 7)) == "more\n"
+    assert linear.update([], View("", "history!", 8)) == "history!"
+    assert linear.submitted(View("", "history!!", 9)) == "!\n"
     assert linear.update(["news"], View("", "", 0)) == "news\n"
 
 
