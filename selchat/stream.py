@@ -32,6 +32,9 @@ OPEN, FINISHING, LINGERING, CLOSED = range(4)
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 """Errors of accept(2) that say that this machine or process is full, not that a peer is bad."""
 
+_SAY_AGAIN = 60.0
+"""Seconds between two complaints: at the limit each descriptor that comes free is used up again."""
+
 _ACCEPT_AGAIN = 1.0
 """Seconds after which a paused listener tries again, should no stream of ours have closed."""
 
@@ -315,6 +318,7 @@ class Listener:
         self._batch = batch
         self._paused = False
         self._said = False
+        self._quiet_until = 0.0
         self._timer: Timer | None = None
         shared.on_freed = self._resume
         self._register()
@@ -359,14 +363,17 @@ class Listener:
         self._sockets = []
 
     def _pause(self, error: OSError) -> None:
-        if not self._said:
+        now = self._shared.loop.clock()
+        if not self._said and now >= self._quiet_until:
+            self._said = True
+            self._quiet_until = now + _SAY_AGAIN
             log.warning(
                 "no new connections are accepted for now (%s): %d are open; "
                 "raise the limit with 'ulimit -n' to allow more",
                 error.strerror,
                 self._shared.open,
             )
-        self._said = self._paused = True
+        self._paused = True
         self._unregister()
         self._timer = self._shared.loop.call_later(_ACCEPT_AGAIN, self._resume)
 

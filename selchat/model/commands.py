@@ -22,9 +22,7 @@ VERSION = 1
 """The version of the JSON tongue that `Hello` names."""
 
 
-class Command(
-    Struct, tag_field="type", tag=str.lower, omit_defaults=True, kw_only=True, gc=False
-):
+class Command(Struct, tag_field="type", tag=str.lower, omit_defaults=True, kw_only=True, gc=False):
     """What all commands share.
 
     `id` is the client's own word for this request, unique in its session: it comes back on the

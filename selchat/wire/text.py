@@ -81,7 +81,7 @@ def _lines(lines: list[str]) -> bytes:
 
 def first(text: str) -> Command:
     """What the first line asks: it is the name, or `quit`."""
-    name = text.strip()
+    name = text.strip(" ")  # only spaces: a control character makes it no name
     return commands.Quit() if name.lower() in ("quit", "/quit") else commands.Hello(user=name)
 
 
@@ -118,9 +118,11 @@ def _slash(text: str) -> Command | Error:
         hint = f": did you mean {commands.usage(commands.TYPED[meant])[0]} ?" if meant else ""
         return Error(code="no-command", text=f"there is no /{word[:64]}{hint} ({_HELP})")
     takes_rest = command.words[-1:] == ("text",)
-    values = rest.split(None, len(command.words) - 1) if takes_rest else rest.split()
-    if takes_rest and len(values) == len(command.words):
-        values[-1] = values[-1].rstrip()
+    values = [word for word in rest.split(" ") if word]
+    if takes_rest and len(values) > len(command.words):
+        # The text as it was typed, behind the words before it.
+        before = len(command.words) - 1
+        values[before:] = [_behind(rest, before)]
     usage = commands.usage(command)[0]
     if len(values) <= len(command.words):
         given = dict(zip(command.words, values, strict=False))
@@ -131,6 +133,13 @@ def _slash(text: str) -> Command | Error:
         except msgspec.ValidationError:
             pass
     return Error(code="usage", text=f"type it like this: {usage}")
+
+
+def _behind(text: str, words: int) -> str:
+    """What stands behind the first words of a text, without the spaces around it."""
+    for _ in range(words):
+        text = text.lstrip(" ").partition(" ")[2]
+    return text.strip(" ")
 
 
 _NARROW = {"in": "of", "with": "of", "from": "by", "before": "before", "after": "after"}

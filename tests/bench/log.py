@@ -182,13 +182,13 @@ def start_up(folder: Path) -> float:
     return seconds
 
 
-def last_50(folder: Path, questions: int) -> list[float]:
+def last_50(folder: Path, run: int, questions: int) -> list[float]:
     """Milliseconds until the last 50 messages of a room are there: median and p99."""
     waits = []
     chance = random.Random(2)
     with serve(data=folder) as server:
         rooms = [f"room{n}" for n in range(ROOMS)]
-        client = Client(server, "reader", *rooms)
+        client = Client(server, f"reader{run}", *rooms)
         client.socket.setblocking(True)
         deadline = Deadline()
         for _ in range(questions):
@@ -235,7 +235,7 @@ def main() -> None:
             starts["large"].append(start_up(large))
         for name, seconds in starts.items():
             print(f"start, {name}: {statistics.median(seconds):.2f} s", flush=True)
-        pages = [last_50(large, 1_000) for _ in range(max(3, options.runs))]
+        pages = [last_50(large, run, 1_000) for run in range(max(3, options.runs))]
         median, worst = medians(pages)
         print(f"the last 50 messages of a room: p50 {median:.2f} ms, p99 {worst:.2f} ms")
 

@@ -461,7 +461,7 @@ def test_no_such_host() -> None:
 
 def test_something_else_that_listens_there(scripted: Scripted, begin: Begin) -> None:
     client = begin(scripted.port)
-    scripted.welcome()
+    scripted.expect_hello()
     scripted.send("HTTP/1.1 400 Bad Request")
     assert "what answers there is no selchat server" in client.why()
 
