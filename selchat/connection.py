@@ -139,7 +139,8 @@ class Connection:
 
     def work(self) -> None:
         """Carry out what came, until the allowance of this tick is used up."""
-        if self._commands is None or self.closing:
+        closing = self.closing
+        if self._commands is None or closing:
             return
         hub = self._house.hub
         allowance = _ALLOWANCE
