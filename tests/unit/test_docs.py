@@ -53,7 +53,7 @@ def test_the_readme_and_the_protocol_show_the_dispatchers_table() -> None:
 def test_every_error_code_is_in_the_protocol() -> None:
     page = (generate.ROOT / "docs/protocol.md").read_text("utf-8")
     codes = {
-        argument.value
+        str(argument.value)
         for file in (generate.ROOT / "selchat").rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text("utf-8")))
         if isinstance(node, ast.Call)
