@@ -282,6 +282,15 @@ def client_parser() -> _Parser:
     parser.add_argument("--no-bell", action="store_true", help="ring for nothing")
     parser.add_argument("--json", action="store_true", help="print events as JSON lines, for bots")
     parser.add_argument(
+        "--fingerprint",
+        metavar="SHA256:…",
+        type=_fingerprint,
+        help="the server's certificate has this fingerprint, now and from now on",
+    )
+    parser.add_argument(
+        "--no-tls", action="store_true", help="no encryption: for a server that has none"
+    )
+    parser.add_argument(
         "--patience",
         metavar="SECONDS",
         type=_seconds,
@@ -290,6 +299,12 @@ def client_parser() -> _Parser:
     )
     parser.add_argument("--config", metavar="FILE", help="TOML file with profiles")
     return parser
+
+
+def _fingerprint(text: str) -> str:
+    if not re.fullmatch(r"SHA256:[A-Za-z0-9+/]{43}", text):
+        raise ValueError
+    return text
 
 
 def _seconds(text: str) -> float:
@@ -319,6 +334,8 @@ def _client(arguments: Sequence[str] | None) -> int:
         port=port,
         user=user,
         json=given.json,
+        tls=not given.no_tls,
+        fingerprint=given.fingerprint,
         rooms=() if to else tuple(profile.rooms),
         bell=profile.bell and not given.no_bell,
         color=profile.color and not given.no_color,

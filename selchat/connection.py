@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
+from selchat.certificate import Tls
 from selchat.hub.catchup import Catchup
 from selchat.hub.dispatch import TABLE, dispatch
 from selchat.hub.hub import Hub
@@ -22,8 +23,9 @@ from selchat.model import events
 from selchat.model.commands import Command, Hello
 from selchat.settings import ServerSettings
 from selchat.stream import Stream, Streams
+from selchat.tls import TlsStream
 from selchat.wire import Tongue
-from selchat.wire.sniff import Refused, sniff
+from selchat.wire.sniff import TLS, Refused, sniff
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class House(Protocol):
     loop: Loop
     streams: Streams
     hub: Hub
+    tls: Tls | None
 
     def feed_later(self, connection: Connection) -> None:
         """Go on with it in the next tick: there is room, or it has more to ask."""
@@ -60,6 +63,7 @@ class Connection:
         "_alive",
         "_commands",
         "_house",
+        "_near",
         "_pinged",
         "_refused",
         "_seen",
@@ -72,8 +76,10 @@ class Connection:
         "tongue",
     )
 
-    def __init__(self, house: House, sock: socket.socket) -> None:
+    def __init__(self, house: House, sock: socket.socket, near: bool) -> None:
+        """`near` says that the peer is on this machine."""
         self._house = house
+        self._near = near
         self._alive = True
         self._commands: Iterator[Command | events.Error] | None = None
         self._pinged = False
@@ -87,7 +93,7 @@ class Connection:
         self._timer: Timer | None = house.loop.call_later(
             house.settings.login_timeout, self._too_slow
         )
-        self.stream = Stream(house.streams, sock, self)
+        self.stream: Stream | TlsStream = Stream(house.streams, sock, self)
 
     @property
     def bare(self) -> bool:
@@ -108,10 +114,22 @@ class Connection:
                 self._seen = data
                 return
             self._seen = b""
+            tls = self._house.tls
+            if kind is TLS and tls is not None and isinstance(self.stream, Stream):
+                self.stream = TlsStream(self.stream, self, tls.context)
+                self.stream.received(data)
+                return
             if isinstance(kind, Refused):
                 self._refuse(kind)
                 return
             self.tongue = kind(self._house.settings.line_limit)
+            if (
+                self._house.settings.tls == "required"
+                and not self._near
+                and isinstance(self.stream, Stream)
+            ):
+                self._want_tls()
+                return
         self._commands = self.tongue.receive(data)
         self.work()
 
@@ -185,6 +203,13 @@ class Connection:
         self._stop_timer()
         self.stream.write(kind.goodbye)
         self.stream.finish()
+
+    def _want_tls(self) -> None:
+        self._stop_timer()
+        self._last_words(
+            "tls-required",
+            "this server wants TLS: use selchat-client, or openssl s_client -connect HOST:PORT",
+        )
 
     def _too_slow(self) -> None:
         if self.tongue is None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
+from selchat.certificate import Tls
 from selchat.connection import Connection
 from selchat.control import Control
 from selchat.delivery import Delivery
@@ -71,6 +72,7 @@ class Server:
         sockets = _listen(settings)
         try:
             self.log = _open_log(settings)
+            self.tls = _open_tls(settings)
         except StartError:
             for sock in sockets:
                 sock.close()
@@ -93,6 +95,7 @@ class Server:
         """Serve until a signal; return the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.on_signal(number, self._signalled)
+        self.loop.on_signal(signal.SIGHUP, self._reload)
         try:
             self.loop.run()
         finally:
@@ -126,6 +129,17 @@ class Server:
         if not self._connections:
             self.loop.stop()
 
+    def _reload(self) -> None:
+        """Read the certificate again. Who is connected stays so."""
+        if self.tls is None:
+            return
+        try:
+            self.tls.load()
+        except StartError as error:
+            log.error("the certificate stays as it was: %s", error)
+        else:
+            log.warning("the certificate was read again: %s", self.tls.fingerprint)
+
     def _open_control(self) -> Control | None:
         folder = data_folder(self.settings.data)
         started = self.loop.clock()
@@ -144,7 +158,8 @@ class Server:
             return None
 
     def _accepted(self, sock: socket.socket, address: tuple[str, int]) -> None:
-        self._connections[Connection(self, sock)] = None
+        near = address[0] == "::1" or address[0].startswith("127.")
+        self._connections[Connection(self, sock, near)] = None
         log.debug("connection from %s port %d", *address)
 
     def _end_tick(self) -> None:
@@ -185,6 +200,8 @@ def _announce(server: Server) -> None:
     _say(f"selchat-server listening on {server.host}:{server.port}", sys.stdout)
     for line in hints(server.host, server.port):
         _say(line, sys.stderr)
+    if server.tls is not None:
+        _say(f"fingerprint of its certificate: {server.tls.fingerprint}", sys.stderr)
 
 
 def _say(line: str, file: TextIO | None) -> None:
@@ -230,6 +247,13 @@ def _open_log(settings: ServerSettings) -> Log:
     if settings.store == "memory":
         return MemoryLog(settings.memory_entries)
     return SqliteLog(data_folder(settings.data), full=settings.durability == "full")
+
+
+def _open_tls(settings: ServerSettings) -> Tls | None:
+    if settings.tls == "off":
+        return None
+    folder = data_folder(settings.data) if settings.store == "disk" else None
+    return Tls(folder, settings.cert, settings.key)
 
 
 def _listen(settings: ServerSettings) -> list[socket.socket]:

@@ -109,6 +109,28 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
             "client that was away can miss some and has to begin a new session.",
         ),
     ] = 0
+    tls: Annotated[
+        Literal["on", "required", "off"],
+        Meta(
+            description="Encryption on the port. On: TLS and plaintext, as each client begins. "
+            "Required: plaintext from this machine only. Off: plaintext only."
+        ),
+    ] = "on"
+    cert: Annotated[
+        str | None,
+        Meta(
+            description="File with the certificate, and those that lead to an authority, in PEM "
+            "form. Unless it is set, the server makes one of its own in the data folder.",
+            extra={"takes": "the path of a file", "placeholder": "FILE"},
+        ),
+    ] = None
+    key: Annotated[
+        str | None,
+        Meta(
+            description="File with the private key of cert, in PEM form, without a password.",
+            extra={"takes": "the path of a file", "placeholder": "FILE"},
+        ),
+    ] = None
     line_limit: Annotated[
         int,
         _bytes(
@@ -277,6 +299,10 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
     """None: ask for it, on a terminal."""
     json: bool
     """Print events as JSON lines."""
+    tls: bool = True
+    """Encrypt; False for a server that does not, in a network that is trusted."""
+    fingerprint: str | None = None
+    """Of the server's certificate, to be pinned; None: what is pinned, or is seen first."""
     rooms: tuple[str, ...] = ()
     """Rooms to enter, without marks."""
     bell: bool = True

@@ -96,20 +96,21 @@ class Stream:
     """A connected, non-blocking stream socket with its read and write buffers.
 
     `waiting` is how many bytes are queued and not yet taken by the kernel. `full` says that they
-    were more than the soft limit, and are more than half of it still.
+    were more than the soft limit, and are more than half of it still. `owner` can be another one
+    later, as TLS is (tls.py).
     """
 
     # fmt: off
     __slots__ = (
-        "_mask", "_offset", "_out", "_owner", "_shared", "_socket", "_timer",
-        "full", "held", "peer_ended", "state", "waiting",
+        "_mask", "_offset", "_out", "_shared", "_socket", "_timer",
+        "full", "held", "owner", "peer_ended", "state", "waiting",
     )
     # fmt: on
 
     def __init__(self, shared: Streams, sock: socket.socket, owner: Owner) -> None:
         self._shared = shared
         self._socket = sock
-        self._owner = owner
+        self.owner = owner
         self._out: list[bytes] | None = None
         self._offset = 0  # how much of the first buffer is sent
         self._timer: Timer | None = None
@@ -176,7 +177,7 @@ class Stream:
         self._shared.open -= 1
         if self._shared.on_freed is not None:
             self._shared.on_freed()
-        self._owner.closed(reason)
+        self.owner.closed(reason)
 
     # For the loop
 
@@ -213,7 +214,7 @@ class Stream:
         if self.full and self.waiting <= limits.soft // 2:
             self.full = False
             if self.state == OPEN:  # else nothing can be added any more
-                self._owner.drained()
+                self.owner.drained()
         if self.state != CLOSED:
             self._interest()
 
@@ -251,7 +252,7 @@ class Stream:
             return
         if data:
             if self.state == OPEN:
-                self._owner.received(data)
+                self.owner.received(data)
             return
         self.peer_ended = True
         if self.state == LINGERING:
@@ -259,7 +260,7 @@ class Stream:
             return
         self._interest()
         if self.state == OPEN:
-            self._owner.ended()
+            self.owner.ended()
 
     def _say_end(self) -> None:
         self.state = LINGERING

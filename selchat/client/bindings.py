@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from selchat.client.editor import Editor, Request
+from selchat.client.buffer import Request
+from selchat.client.editor import Editor
 from selchat.client.keys import Key
 
 

@@ -12,6 +12,7 @@ from random import uniform
 from selchat.client.keeper import Keeper, Kept, sessions_folder
 from selchat.client.link import Link, resolve
 from selchat.client.state import Heard, State
+from selchat.client.trust import settle
 from selchat.errors import StartError
 from selchat.loop import Loop, Timer
 from selchat.model import commands, events
@@ -64,7 +65,9 @@ class Front(ABC):
         self._unsure = 0  # lines that may have arrived, in a session that is no more
         self._done = False  # the server has agreed to the end
         loop.on_tick_end(self._keep_later)
-        self._link = Link(loop, resolve(options.host, options.port), self)
+        addresses = resolve(options.host, options.port)
+        trust = settle(options, addresses, person)
+        self._link = Link(loop, addresses, self, trust)
 
     def run(self) -> int:
         """Talk until the user, the input, the server or a signal ends it; the exit code.
@@ -184,6 +187,11 @@ class Front(ABC):
         elif self.state.failed and not self.person:
             count, first = self.state.failed, self.state.first_failure
             self.fail(f"refused: {first}" if count == 1 else f"{count} refused, first: {first}")
+        self.loop.stop()
+
+    def objected(self, why: str) -> None:
+        """The server is not the right one, or none at all."""
+        self.fail(f"{self.options.host} port {self.options.port}: {why}")
         self.loop.stop()
 
     def crashed(self, error: Exception) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 from secrets import token_hex
 
 from selchat.client import bindings, history
+from selchat.client.buffer import Request
 from selchat.client.complete import complete
-from selchat.client.editor import Editor, Request
+from selchat.client.editor import Editor
 from selchat.client.front import ASK_NAME, STDIN, Front
 from selchat.client.keys import Key, Keys
 from selchat.client.output import Output

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import ssl
 import sys
 from collections.abc import Callable
 from typing import Protocol
@@ -21,6 +22,7 @@ from selchat.model import commands, events
 from selchat.model.commands import Command
 from selchat.model.events import AnyEvent, Event
 from selchat.stream import Limits, Stream, Streams
+from selchat.tls import TlsStream
 from selchat.wire.framing import Lines
 from selchat.wire.jsonl import encode_command
 
@@ -49,6 +51,16 @@ _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(AnyEvent)
 Address = tuple[socket.AddressFamily, tuple[str, int]]
 
 
+class Trust(Protocol):
+    """Whom a secured connection may lead to."""
+
+    host: str
+    context: ssl.SSLContext
+
+    def objection(self, session: ssl.SSLObject) -> str | None:
+        """Why the server at the other end is not the right one; None if it is."""
+
+
 class Reader(Protocol):
     """Who uses a link."""
 
@@ -63,6 +75,9 @@ class Reader(Protocol):
 
     def ended(self, reason: str | None) -> None:
         """The connection is over, or could not be made: None after an orderly end."""
+
+    def objected(self, why: str) -> None:
+        """What is at the other end is not to be talked to, now or later."""
 
 
 def resolve(host: str, port: int) -> list[Address]:
@@ -81,10 +96,18 @@ class Link:
     `full` says that nothing more should be sent until `drained`.
     """
 
-    def __init__(self, loop: Loop, addresses: list[Address], reader: Reader) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        addresses: list[Address],
+        reader: Reader,
+        trust: Trust | None = None,
+    ) -> None:
+        """Begin to connect, with TLS where there is somebody to `trust`."""
         self._loop = loop
         self._addresses = addresses
         self._reader = reader
+        self._trust = trust
         self._streams = Streams(loop, _ALWAYS_READ)
         loop.on_tick_end(self._flush)
         self.connect()
@@ -92,12 +115,13 @@ class Link:
     def connect(self) -> None:
         """Begin, or begin again after the end."""
         self._left = list(self._addresses)
-        self._stream: Stream | None = None
+        self._stream: Stream | TlsStream | None = None
         self._lines = Lines(_LONGEST)
         self._attempt: _Attempt | None = None
         self._timer: Timer | None = None
         self._silent = 0  # looks in a row that found nothing to have come
         self._over = False
+        self._encrypted = False
         self.full = False
         self._next("no address")
 
@@ -121,9 +145,19 @@ class Link:
     def reached(self, sock: socket.socket) -> None:
         """An attempt was successful."""
         self._attempt = None
-        self._stream = Stream(self._streams, sock, self)
-        self._timer = self._loop.call_later(_LOOK, self._look)
-        self._reader.connected()
+        stream = self._stream = Stream(self._streams, sock, self)
+        trust = self._trust
+        if trust is None:
+            self._secured(None)
+            return
+        self._timer = self._loop.call_later(_CONNECT, lambda: stream.abort("no answer"))
+        tls = self._stream = TlsStream(
+            stream,
+            self,
+            trust.context,
+            trust.host,
+            lambda: self._secured(trust.objection(tls.object)),
+        )
 
     def unreached(self, reason: str) -> None:
         """An attempt was not: try the next address."""
@@ -161,7 +195,21 @@ class Link:
 
     def closed(self, reason: str | None) -> None:
         """The connection is gone."""
+        if self._trust is not None and not self._encrypted and reason and "TLS" in reason:
+            self._object(
+                f"{reason}: is it a selchat server with TLS? (--no-tls is for one without)"
+            )
         self._end(reason)
+
+    def _secured(self, objection: str | None) -> None:
+        """The connection is ready to be used, if the server is the right one."""
+        if objection is not None:
+            self._object(objection)
+            return
+        self._encrypted = True
+        self._stop_timer()
+        self._timer = self._loop.call_later(_LOOK, self._look)
+        self._reader.connected()
 
     def _look(self) -> None:
         """Once in a while: a server from which nothing came is asked, then given up."""
@@ -202,6 +250,14 @@ class Link:
             self._loop.call_later(0, lambda: None if self._over else self.unreached(why))
         else:
             self._attempt.start()
+
+    def _object(self, why: str) -> None:
+        if not self._over:
+            self._over = True
+            self._stop_timer()
+            self._reader.objected(why)
+            if self._stream is not None:
+                self._stream.abort(None)
 
     def _fail(self, reason: str) -> None:
         self._end(reason)

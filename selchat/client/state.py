@@ -64,7 +64,7 @@ class State:
         self._quiet: set[str] = set()  # ids of what nobody typed
         self._entering: set[str] = set()  # ids of what `auto_join` asked
         self._inside: set[str] = set()  # keys of the rooms that the last welcome named
-        self._recent: set[str] = set()  # ids of questions for what was last said
+        self._recent: dict[str, int] = {}  # ids of questions for what was last said, after when
         self._seen: dict[str, int] = {}  # by room that was lost, up to where it had been shown
         self._repeated: set[str] = set()  # ids of leaves that may have been done before
         self._sent: set[str] = set()  # ids of what may have arrived
@@ -146,9 +146,10 @@ class State:
         """What the client itself wants to know. Each is given once, and its answer not shown."""
         questions, self._questions = self._questions, []
         for command in questions:
-            command.id = self._new_id()
+            command.id = command.id or self._new_id()
             self._note(command)
-            (self._recent if isinstance(command, commands.History) else self._quiet).add(command.id)
+            if command.id not in self._recent:
+                self._quiet.add(command.id)
         return questions
 
     # The session, over several connections
@@ -188,7 +189,7 @@ class State:
         """
         self.token = None
         gone = [identity for identity in self.pending if identity in self._sent]
-        for noted in (self._quiet, self._recent, self._entering, self._repeated, self._sent):
+        for noted in (self._quiet, self._entering, self._repeated, self._sent):
             noted.difference_update(gone)
         lost = [self.pending.pop(identity) for identity in gone]
         return [command for command in lost if isinstance(command, commands.Post | commands.Me)]
@@ -258,8 +259,7 @@ class State:
             case events.Message() if isinstance(command, commands.Post | commands.Me):
                 return Heard([], sent=command)  # it had arrived before the connection was lost
             case events.History() if identity in self._recent:
-                self._recent.discard(str(identity))
-                seen = self._seen.pop(names.key(event.of[1:]), 0)
+                seen = self._recent.pop(str(identity))
                 said = [m for m in event.entries if isinstance(m, events.Message) and m.seq > seen]
                 return Heard(
                     text.render(events.History(None, event.of, [*said], False)) if said else []
@@ -292,8 +292,10 @@ class State:
             case commands.Join(room=room):
                 self._want_members([room])
                 if self._curious and seq is not None:
-                    of = "#" + room.removeprefix("#")
-                    self._questions.append(commands.History(of=of, before=seq, limit=_RECENT))
+                    of, identity = "#" + room.removeprefix("#"), self._new_id()
+                    self._recent[identity] = self._seen.pop(names.key(of[1:]), 0)
+                    question = commands.History(id=identity, of=of, before=seq, limit=_RECENT)
+                    self._questions.append(question)
             case commands.Nick(name=name):
                 self.user = name
 

@@ -47,8 +47,11 @@ class Row(NamedTuple):
     tongue: type[Tongue] | Refused
 
 
+TLS = Refused("TLS", _TLS)
+"""Not a tongue: whoever can, takes it off and sniffs again."""
+
 TABLE = (
-    Row((b"\x16",), False, Refused("TLS", _TLS)),
+    Row((b"\x16",), False, TLS),
     Row((b"{",), False, Jsonl),
     Row((b"HEAD ",), False, Refused("HTTP", _HTTP_HEAD)),
     Row(

@@ -425,7 +425,8 @@ def environment(**more: str) -> dict[str, str]:
     Nobody's own data can be touched: where none is named, there is no place for any.
     """
     clean = {k: v for k, v in os.environ.items() if not k.startswith(VARIABLE_PREFIX)}
-    return clean | {"XDG_DATA_HOME": os.devnull} | more
+    nowhere = dict.fromkeys(("XDG_DATA_HOME", "XDG_STATE_HOME"), os.devnull)
+    return clean | nowhere | more
 
 
 def run_server(

@@ -539,7 +539,9 @@ def test_a_hostile_server_cannot_act_on_the_terminal(screen: Open) -> None:
     ]
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(30)
-        one = screen(f"127.0.0.1:{listener.getsockname()[1]}", "--user", "alice", NO_COLOR="")
+        one = screen(
+            f"127.0.0.1:{listener.getsockname()[1]}", "--user", "alice", "--no-tls", NO_COLOR=""
+        )
         peer, _ = listener.accept()
         with peer:
             peer.sendall("".join(f"{line}\n" for line in lines).encode())

@@ -32,6 +32,9 @@ LIMIT = 65_536
 AT_ONCE = ("--patience", "0")
 """For a client that is to give a lost server up."""
 
+PLAIN = ("--no-tls",)
+"""For a server that is none of ours."""
+
 Result = subprocess.CompletedProcess[str]
 
 
@@ -328,7 +331,7 @@ def test_a_room_that_was_left_is_entered_again(server: ServerProcess, bob: Text)
 
 
 def test_it_ends_when_all_is_acknowledged_and_not_before(scripted: Scripted, begin: Begin) -> None:
-    client = begin(scripted.port)
+    client = begin(scripted.port, *PLAIN)
     client.send("#ops 1", "#ops 2", "@bob 3")
     client.stdin.close()
     scripted.welcome()
@@ -342,7 +345,7 @@ def test_it_ends_when_all_is_acknowledged_and_not_before(scripted: Scripted, beg
 
 
 def test_a_server_that_does_not_answer_is_not_flooded(scripted: Scripted, begin: Begin) -> None:
-    client = begin(scripted.port)
+    client = begin(scripted.port, *PLAIN)
     client.send(*("@bob x" for _ in range(5_000)))
     client.stdin.close()
     scripted.welcome()
@@ -460,7 +463,7 @@ def test_no_such_host() -> None:
 
 
 def test_something_else_that_listens_there(scripted: Scripted, begin: Begin) -> None:
-    client = begin(scripted.port)
+    client = begin(scripted.port, *PLAIN)
     scripted.expect_hello()
     scripted.send("HTTP/1.1 400 Bad Request")
     assert "what answers there is no selchat server" in client.why()
@@ -507,7 +510,7 @@ def test_a_server_that_stops(server: ServerProcess, begin: Begin) -> None:
 def test_how_many_lines_may_be_lost_is_said(
     scripted: Scripted, begin: Begin, answered: int, said: str
 ) -> None:
-    client = begin(scripted.port, *AT_ONCE)
+    client = begin(scripted.port, *PLAIN, *AT_ONCE)
     client.send("#ops 1", "#ops 2", "#ops 3")
     client.stdin.close()
     scripted.welcome()
@@ -526,7 +529,7 @@ def test_how_many_lines_may_be_lost_is_said(
 def test_input_that_was_not_read_yet_is_said_to_be_lost_too(
     scripted: Scripted, begin: Begin
 ) -> None:
-    client = begin(scripted.port, *AT_ONCE)
+    client = begin(scripted.port, *PLAIN, *AT_ONCE)
     client.send("@bob 1")
     scripted.welcome()
     scripted.events("post")
@@ -554,7 +557,7 @@ def test_a_signal_ends_it_in_order_but_is_a_failure(
 def test_a_signal_ends_it_where_the_server_does_not_answer(
     scripted: Scripted, begin: Begin
 ) -> None:
-    client = begin(scripted.port)
+    client = begin(scripted.port, *PLAIN)
     client.send("@bob 1", "@bob 2")
     scripted.welcome()
     scripted.events("post", "post")
@@ -564,7 +567,7 @@ def test_a_signal_ends_it_where_the_server_does_not_answer(
 
 
 def test_a_second_signal_ends_it_at_once(scripted: Scripted, begin: Begin) -> None:
-    client = begin(scripted.port)
+    client = begin(scripted.port, *PLAIN)
     scripted.welcome()
     client.expect("* welcome cron: …")
     client.process.send_signal(signal.SIGINT)
@@ -574,7 +577,7 @@ def test_a_second_signal_ends_it_at_once(scripted: Scripted, begin: Begin) -> No
 
 
 def test_a_signal_ends_it_before_it_is_welcome(scripted: Scripted, begin: Begin) -> None:
-    client = begin(scripted.port)
+    client = begin(scripted.port, *PLAIN)
     scripted.expect_hello()
     client.process.send_signal(signal.SIGTERM)
     assert client.why() == "interrupted"
@@ -658,7 +661,7 @@ def test_json_commands_that_have_no_answer_are_not_waited_for(server: ServerProc
 def test_json_of_a_hostile_server_holds_nothing_that_acts_on_a_terminal(
     scripted: Scripted, begin: Begin
 ) -> None:
-    client = begin(scripted.port, "--json")
+    client = begin(scripted.port, *PLAIN, "--json")
     scripted.welcome()
     client.expect('{"type":"welcome"}')
     scripted.say("notice", code="x", text="\x1b[2J\x07\x7f\x9b\u202e\n")
@@ -673,7 +676,7 @@ def test_json_of_a_hostile_server_holds_nothing_that_acts_on_a_terminal(
 def test_lines_of_a_hostile_server_hold_nothing_that_acts_on_a_terminal(
     scripted: Scripted, begin: Begin
 ) -> None:
-    client = begin(scripted.port)
+    client = begin(scripted.port, *PLAIN)
     scripted.welcome()
     client.expect("* welcome cron: …")
     scripted.say("notice", code="x", text="\x1b[2J\x07\x7f\x9b\u202e\n[#ops] bob: hi")

@@ -11,6 +11,7 @@ import sys
 import venv
 from pathlib import Path
 
+import cryptography
 import ifaddr
 import msgspec
 import platformdirs
@@ -56,7 +57,7 @@ def with_dependencies(folder: Path) -> Path:
     """Make a virtual environment with the dependencies in `folder`."""
     venv.create(folder, with_pip=False, symlinks=True)
     (packages,) = folder.glob("lib/python*/site-packages")
-    modules = (msgspec, ifaddr, platformdirs, wcwidth)
+    modules = (cryptography, msgspec, ifaddr, platformdirs, wcwidth)
     homes = {str(Path(str(module.__file__)).parents[1]) for module in modules}
     (packages / "dependencies.pth").write_text("\n".join(homes))
     return folder

@@ -12,7 +12,8 @@ from wcwidth import iter_graphemes
 from docs import generate
 from selchat.client import bindings
 from selchat.client.bindings import BINDINGS, press
-from selchat.client.editor import LONGEST, Editor, Request
+from selchat.client.buffer import LONGEST, Request
+from selchat.client.editor import Editor
 from selchat.client.keys import Key
 from selchat.client.layout import fit, lay_out, width
 from selchat.model.clean import clean

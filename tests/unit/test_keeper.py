@@ -269,7 +269,7 @@ def test_a_folder_that_cannot_be_made_keeps_nothing(tmp_path: Path) -> None:
 
 
 def descriptors() -> int:
-    """How many are open: the lowest free number, as all below are used."""
+    """The lowest free number: a descriptor that is not given back takes it."""
     lowest = os.open(os.devnull, os.O_RDONLY)
     os.close(lowest)
     return lowest

@@ -30,7 +30,14 @@ ROOMS = (
         4,
         "server",
         (
-            *("server.py", "connection.py", "delivery.py", "upkeep.py", "retention.py"),
+            *(
+                "server.py",
+                "connection.py",
+                "delivery.py",
+                "upkeep.py",
+                "retention.py",
+                "certificate.py",
+            ),
             *("control.py", "status.py", "operate.py"),
         ),
     ),
@@ -39,7 +46,7 @@ ROOMS = (
     Room(2, "wire", ("wire/",)),
     Room(2, "store", ("store/",)),
     Room(1, "words", ("__init__.py", "errors.py", "settings.py", "sources.py", "model/")),
-    Room(0, "machine", ("loop.py", "stream.py")),
+    Room(0, "machine", ("loop.py", "stream.py", "tls.py")),
 )
 
 #: Nowhere: there is one loop.
@@ -47,7 +54,17 @@ OTHER_LOOPS = {"_thread", "asyncio", "concurrent", "socketserver", "threading"}
 #: Not in logic: bytes and values in, bytes and values out, the clock passed in.
 OUTSIDE = {"os", "select", "selectors", "socket", "sqlite3", "ssl", "subprocess", "time"}
 PURE_CLIENT = (
-    *("bindings", "complete", "conversations", "editor", "emoji", "keys", "layout", "linear"),
+    *(
+        "bindings",
+        "buffer",
+        "complete",
+        "conversations",
+        "editor",
+        "emoji",
+        "keys",
+        "layout",
+        "linear",
+    ),
     *("paint", "profiles", "state", "window"),
 )
 LOGIC = (

@@ -52,6 +52,9 @@ class Reader:
         self.on_event: Callable[[Event], None] = lambda event: None
         self.on_drained: Callable[[], None] = lambda: None
 
+    def objected(self, why: str) -> None:
+        raise AssertionError(f"there is nobody to trust, and still: {why}")
+
     def connected(self) -> None:
         assert not self.over
         self.notes.append("connected")

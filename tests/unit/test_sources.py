@@ -162,7 +162,7 @@ def test_a_contradiction_between_sources_names_one_that_was_set() -> None:
 def test_a_variable_that_sets_nothing_is_told_of() -> None:
     environ = {
         "SELCHAT_PROT": "1",
-        "SELCHAT_ZZZ": "1",
+        "SELCHAT_ZZZZZZZZZZZZ": "1",
         "SELCHAT_PORT": "1",
         "SELCHAT_CONFIG": "x",
         "SELCHAT_USER": "alice",
@@ -171,7 +171,7 @@ def test_a_variable_that_sets_nothing_is_told_of() -> None:
     }
     assert unknown_variables(environ) == [
         "'SELCHAT_PROT' sets nothing; did you mean SELCHAT_PORT?",
-        "'SELCHAT_ZZZ' sets nothing; selchat-server --help lists the settings",
+        "'SELCHAT_ZZZZZZZZZZZZ' sets nothing; selchat-server --help lists the settings",
     ]
 
 
