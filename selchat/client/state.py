@@ -64,7 +64,7 @@ class State:
         self._quiet: set[str] = set()  # ids of what nobody typed
         self._entering: set[str] = set()  # ids of what `auto_join` asked
         self._inside: set[str] = set()  # keys of the rooms that the last welcome named
-        self._recent: dict[str, int] = {}  # ids of questions for what was last said, after when
+        self._recent: dict[str, int] = {}  # ids of questions whose answer is shown, after when
         self._seen: dict[str, int] = {}  # by room that was lost, up to where it had been shown
         self._repeated: set[str] = set()  # ids of leaves that may have been done before
         self._sent: set[str] = set()  # ids of what may have arrived
@@ -258,6 +258,9 @@ class State:
                     self.talk.left(event.room)
             case events.Message() if isinstance(command, commands.Post | commands.Me):
                 return Heard([], sent=command)  # it had arrived before the connection was lost
+            case events.Room() if identity in self._recent:
+                self._recent.pop(str(identity))
+                return Heard(text.render(event) if event.topic else [])
             case events.History() if identity in self._recent:
                 seen = self._recent.pop(str(identity))
                 said = [m for m in event.entries if isinstance(m, events.Message) and m.seq > seen]
@@ -294,8 +297,10 @@ class State:
                 if self._curious and seq is not None:
                     of, identity = "#" + room.removeprefix("#"), self._new_id()
                     self._recent[identity] = self._seen.pop(names.key(of[1:]), 0)
-                    question = commands.History(id=identity, of=of, before=seq, limit=_RECENT)
-                    self._questions.append(question)
+                    history = commands.History(id=identity, of=of, before=seq, limit=_RECENT)
+                    topic = commands.Topic(id=self._new_id(), room=room)
+                    self._recent[str(topic.id)] = 0
+                    self._questions += [topic, history]
             case commands.Nick(name=name):
                 self.user = name
 

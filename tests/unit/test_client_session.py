@@ -6,11 +6,11 @@ lose anything at any byte; then `Link` against real sockets.
 
 from __future__ import annotations
 
-import math
 import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +24,6 @@ from selchat.client.front import Front
 from selchat.client.keeper import Kept
 from selchat.client.link import Address, Link
 from selchat.client.state import Heard, State
-from selchat.errors import Refusal
 from selchat.loop import Loop
 from selchat.model import commands, events
 from selchat.model.commands import AnyCommand, Command
@@ -36,6 +35,8 @@ from tests.unit.test_link import HI, Stage, address, lines
 from tests.unit.ways import Clock
 
 AT = "2026-01-31T12:03:04.567Z"
+ALL = 1 << 30
+"""Bytes: however many there are."""
 
 
 def welcome(
@@ -212,7 +213,6 @@ def test_a_connection_that_is_lost_while_rooms_are_entered_again() -> None:
         assert texts(asked) == ["join dev", "post one"]
         for command in asked:
             mine.sent(command)
-    assert len({command.id for command in asked}) == 2
 
 
 def test_a_room_is_entered_where_a_pending_post_left_off_and_not_twice() -> None:
@@ -318,7 +318,8 @@ def test_a_room_that_is_entered_again_shows_only_what_was_missed() -> None:
     mine.told(welcome())
     (join,) = mine.join("dev")
     mine.told(events.Ok(join.id, 11, AT))
-    who, history = mine.questions()
+    who, topic, history = mine.questions()
+    mine.told(events.Room(topic.id, "dev"))
     old = events.Message(5, AT, "#dev", "bob", "before my time")
     assert mine.told(events.History(history.id, "#dev", [old], more=False)).lines
     mine.told(events.Users(who.id, "dev", []))
@@ -328,7 +329,7 @@ def test_a_room_that_is_entered_again_shows_only_what_was_missed() -> None:
     (join,) = mine.again()
     mine.told(events.Left(14, AT, "dev", "alice", "lost connection"))
     mine.told(events.Ok(join.id, 20, AT))
-    _, history = mine.questions()
+    *_, history = mine.questions()
     missed = events.Message(17, AT, "#dev", "bob", "missed")
     heard = mine.told(events.History(history.id, "#dev", [old, seen, missed], more=False))
     (line,) = heard.lines
@@ -444,8 +445,9 @@ class Entry(NamedTuple):
     told: str
     """The token of the session that gets it; empty where it concerns nobody here."""
     own: str = ""
-    """The token of the session that caused it."""
-    identity: str | None = None
+    """The token of the session that said it."""
+    identity: str = ""
+    """The id of what was said."""
 
 
 class Session:
@@ -525,9 +527,9 @@ class Server:
 
     # Inside
 
-    def _order(self, kind: type[events.Fact], *fields: object, **whom: str | None) -> events.Fact:
+    def _order(self, kind: type[events.Fact], *fields: object, **whom: str) -> events.Fact:
         fact = kind(len(self.log) + 1, AT, *fields)  # type: ignore[arg-type]
-        entry = Entry(fact, **whom)  # type: ignore[arg-type]
+        entry = Entry(fact, **whom)
         self.log.append(entry)
         if self.session is not None and entry.told == self.session.token:
             self._tell(fact)
@@ -729,12 +731,21 @@ class Person(Front):
         self.typed.clear()
 
 
+class OneLoop(Loop):
+    """A loop that notes that it was to end."""
+
+    stopped = False
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
 class Play:
     """A person's clients, one after the other, the connection between and the server."""
 
     def __init__(self, memory: Memory, person: bool, patience: float | None) -> None:
         self.clock = Clock()
-        self.loop = Loop(self.clock)
+        self.loop = OneLoop(self.clock)
         self.server = Server()
         self.memory = memory
         self.typed: list[str] = []
@@ -755,7 +766,7 @@ class Play:
         """Start the next client."""
         mine = State(auto_join=False, curious=True, prefix=f"~{len(self._screens)}-")
         self.loop.close()
-        self.loop = Loop(self.clock)
+        self.loop = OneLoop(self.clock)
         self.me = Person(self._options, self.loop, mine, self._person)
         self._screens.append(self.me)
 
@@ -782,14 +793,16 @@ class Play:
     def connect(self) -> None:
         """Let a connection be made, if the client wants one, or will."""
         if not self.me.link.open:
-            self.clock.now += 20.0
-            self.loop.tick(0)
-            assert self.me.link.wants
+            deadline = self.clock.now + 20.0
+            while not self.me.link.wants:
+                assert self.clock.now < deadline, "it tries again, and soon enough"
+                self.clock.now += 0.5
+                self.loop.tick(0)
             self.server.connected()
             self.me.link.open, self.me.link.wants = True, False
             self.me.connected()
 
-    def upward(self, size: int = 1 << 30) -> bool:
+    def upward(self, size: int = ALL) -> bool:
         """Let so many bytes through to the server; whether there were any."""
         link = self.me.link
         data, link.out = link.out[:size], link.out[size:]
@@ -797,7 +810,7 @@ class Play:
             self.server.receive(data)
         return bool(data)
 
-    def downward(self, size: int = 1 << 30) -> bool:
+    def downward(self, size: int = ALL) -> bool:
         """Let so many bytes through to the client; whether there were any."""
         data, self.server.out = self.server.out[:size], self.server.out[size:]
         if self.me.link.open:
@@ -833,6 +846,9 @@ class Play:
             self.server.lost()
         self.start()
 
+    def close(self) -> None:
+        self.loop.close()
+
     def heal(self) -> None:
         """Let all come to its end."""
         self.connect()
@@ -849,7 +865,7 @@ def play(person: bool = True, patience: float | None = None) -> Iterator[Play]:
         patch.setattr(front_module, "resolve", lambda *_: [])
         patch.setattr(front_module, "Keeper", memory)
         one = Play(memory, person, patience)
-        stack.callback(lambda: one.loop.close())
+        stack.callback(one.close)
         one.heal()
         yield one
 
@@ -863,10 +879,13 @@ class Step(NamedTuple):
 
 def some(*kinds: str) -> st.SearchStrategy[list[Step]]:
     """Steps of these kinds, and of those that every play has."""
-    sizes = st.integers(1, 300) | st.just(1 << 30)
+    sizes = st.integers(1, 300) | st.just(ALL)
     single = st.sampled_from(["type", "type", "say", "cut", "connect", "connect", *kinds])
     bytes_ = st.builds(Step, st.sampled_from(["up", "down"]), sizes)
-    return st.lists(st.builds(Step, single) | bytes_, max_size=60)
+    return st.lists(single.map(Step) | bytes_, max_size=60)
+
+
+CONNECT = [Step("connect"), Step("up", ALL), Step("down", ALL)]
 
 
 def do(one: Play, step: Step, bobs: list[str]) -> None:
@@ -889,12 +908,10 @@ def do(one: Play, step: Step, bobs: list[str]) -> None:
             action()
 
 
-EVIL = [Step("type"), Step("up"), Step("cut"), Step("grace")]
-
-
 @settings(max_examples=300)
 @given(some("grace", "kill"))
-@example([*EVIL, Step("connect"), Step("up", 1 << 30), Step("down", 200), *EVIL])
+@example(steps=[Step("cut"), Step("grace"), Step("type"), *[*CONNECT, Step("cut")] * 2])
+@example(steps=[Step("type"), Step("up", ALL), Step("cut"), Step("type"), Step("kill"), *CONNECT])
 def test_however_a_connection_breaks_all_is_said_and_heard_once_and_in_order(
     steps: list[Step],
 ) -> None:
@@ -908,7 +925,7 @@ def test_however_a_connection_breaks_all_is_said_and_heard_once_and_in_order(
         assert one.server.refused == []
         told = [e.fact.text for e in one.server.log if e.told and hasattr(e.fact, "text")]
         assert one.live == told, "what others said came once, and in order"
-        if Step("kill") not in steps:  # else the screen is a new one
+        if all(step.what != "kill" for step in steps):  # else the screen is a new one
             assert sorted(one.live + one.earlier) == sorted({*one.live, *one.earlier})
         assert one.me.state.pending == {}
         assert one.me.state.talk.target == "#dev"
@@ -938,3 +955,406 @@ def test_where_a_session_is_lost_for_good_each_post_is_said_or_unsure_and_none_i
         assert one.me.state.pending == {}
         assert one.me.state.talk.target == "#dev"
         assert one.me.failure is None
+
+
+# A front, in one situation after the other
+
+
+def screen(one: Play) -> list[str]:
+    """What the client said of itself since it was last asked."""
+    said, one.me.said = one.me.said, []
+    return said
+
+
+def attempts(one: Play, patience: float) -> list[float]:
+    """Let every attempt fail for so long; the seconds between them."""
+    times = [one.clock.now]
+    end = one.clock.now + patience
+    while one.clock.now < end and not one.loop.stopped:
+        one.clock.now += 0.125
+        one.loop.tick(0)
+        if one.me.link.wants:
+            one.me.link.wants = False
+            times.append(one.clock.now)
+            one.me.ended("Connection refused")
+    return [later - earlier for earlier, later in pairwise(times)]
+
+
+def test_a_welcome_enters_each_room_of_the_profile_once() -> None:
+    with play() as one:
+        joins = [line for line in one.me.lines if "joined" in line or "already" in line]
+        assert joins == ["* you joined #dev"]
+
+
+def test_a_client_that_is_started_again_does_not_enter_the_rooms_that_it_is_in() -> None:
+    with play() as one:
+        one.type()
+        one.heal()
+        one.kill()
+        one.heal()
+        assert not [line for line in one.me.lines if "already" in line]
+        assert one.me.state.talk.target == "#dev"
+        one.kill()
+        one.server.grace_over()
+        one.heal()
+        assert one.me.lines.count("* you joined #dev") == 1
+
+
+def test_a_loss_is_said_once_and_the_return_too() -> None:
+    with play() as one:
+        one.cut()
+        assert screen(one) == ["* the connection was lost (cut): trying again"]
+        attempts(one, 100)
+        assert screen(one) == []
+        one.heal()
+        assert screen(one) == ["* the connection is back"]
+        one.cut()
+        assert len(screen(one)) == 1
+
+
+def test_a_person_is_waited_for_for_ever_and_less_and_less_often() -> None:
+    with play() as one:
+        one.cut()
+        between = attempts(one, 86_400)
+        assert one.me.failure is None
+        most = [0.5, 1.0, 2.0, 4.0, 8.0]
+        for delay, longest in zip(between, most, strict=False):
+            assert longest / 2 <= delay <= longest + 0.25
+        assert all(7.5 <= delay <= 15.25 for delay in between[len(most) :])
+        assert len(set(between[10:])) > 3, "not all clients come at the same moment"
+        one.heal()
+        one.cut()
+        assert attempts(one, 10)[0] <= 0.75, "after a success it begins with short delays"
+
+
+def test_a_script_gives_up_after_a_minute() -> None:
+    with play(person=False) as one:
+        one.cut()
+        assert 59 <= sum(attempts(one, 1_000)) <= 61
+        assert str(one.me.failure).startswith("the connection to h port 1 was lost (Connection ref")
+
+
+@pytest.mark.parametrize("person", [True, False])
+def test_patience_is_what_one_says_it_is(person: bool) -> None:
+    with play(person=person, patience=7.0) as one:
+        one.type()
+        one.type()
+        one.cut()
+        assert 6.75 <= sum(attempts(one, 1_000)) <= 7.5, "the last attempt is at its end"
+        assert str(one.me.failure).endswith("(Connection refused); 2 lines may not have arrived")
+
+
+def test_without_patience_nothing_is_tried_nor_said_to_be() -> None:
+    with play(patience=0.0) as one:
+        one.type()
+        one.cut()
+        assert screen(one) == []
+        assert attempts(one, 100) == []
+        assert one.me.failure == (
+            "the connection to h port 1 was lost (cut); 1 line may not have arrived"
+        )
+
+
+def test_patience_begins_anew_with_each_loss() -> None:
+    with play(patience=7.0) as one:
+        for _ in range(3):
+            one.cut()
+            attempts(one, 5)
+            one.heal()
+        assert one.me.failure is None
+
+
+@pytest.mark.parametrize("how", ["quit", "key"])
+def test_who_quits_without_a_connection_is_not_kept_waiting_and_can_come_back(how: str) -> None:
+    with play() as one:
+        one.kill()
+        one.heal()
+        one.cut()
+        if how == "quit":
+            one.me.send(one.me.state.said("quit"))
+        else:
+            one.me.quit()
+        assert one.me.failure is None
+        assert one.loop.stopped
+        one.start()
+        one.heal()
+        assert len(one.server.sessions) == 1, "or the name would be in use by one's own ghost"
+
+
+def test_who_quits_with_a_line_in_the_outbox_is_told_and_it_is_sent_the_next_time() -> None:
+    with play() as one:
+        one.cut()
+        one.type()
+        one.me.quit()
+        assert "; 1 line may not have arrived" in str(one.me.failure)
+        one.kill()
+        one.heal()
+        assert one.server.said() == one.acknowledged == one.typed
+
+
+def test_a_script_that_says_quit_before_all_has_arrived_is_done_first() -> None:
+    with play(person=False) as one:
+        one.me.typed = ["one", "two", "quit"]
+        one.me.go_on()
+        one.cut()
+        one.heal()
+        one.cut()
+        assert one.server.said() == ["one", "two"]
+        assert one.me.failure is None
+        assert one.me.lines[-1] == "* bye"
+
+
+def test_a_script_that_says_quit_without_a_connection_is_done_first() -> None:
+    with play(person=False) as one:
+        one.cut()
+        one.me.typed = ["one", "quit"]
+        one.me.go_on()
+        one.heal()
+        one.cut()
+        assert (one.server.said(), one.me.failure) == (["one"], None)
+
+
+def test_a_script_is_told_of_what_is_unsure_by_its_exit_code() -> None:
+    with play(person=False) as one:
+        one.me.typed = ["one", "two"]
+        one.me.go_on()
+        one.cut()
+        one.server.start_afresh()
+        one.me.typed = ["three"]
+        one.me.go_on()
+        one.heal()
+        assert one.unsure == ["one", "two"]
+        assert one.server.said() == ["three"]
+        one.me.quit()
+        one.heal()
+        one.cut()
+        assert one.me.failure == "the session was lost; 2 lines may not have arrived"
+
+
+def hello(one: Play) -> commands.Hello:
+    """The first thing that is sent on a new connection."""
+    one.connect()
+    first = one.me.link.out.partition(b"\n")[0]
+    return msgspec.json.decode(first, type=commands.Hello)
+
+
+def test_who_took_another_name_comes_back_with_it() -> None:
+    with play() as one:
+        (nick,) = one.me.state.said("/nick anna")
+        one.me.told(events.Ok(nick.id, 9, AT))
+        one.cut()
+        assert hello(one).user == "anna"
+
+
+def told(one: Play, *said: Event) -> None:
+    one.server.out = b""
+    one.me.link.out = b""
+    one.me.link.receive(lines(*said))
+
+
+IN_USE = events.Error(None, "name-in-use", "the name alice is in use: choose another")
+
+
+def test_a_name_that_somebody_took_meanwhile_is_asked_for_as_long_as_it_takes() -> None:
+    with play() as one:
+        token = one.me.state.token
+        one.cut()
+        one.connect()
+        told(one, IN_USE)
+        assert one.me.asked == ["name-in-use"]
+        told(one, events.Error(None, "login-timeout", "too late"))
+        one.cut()
+        one.connect()
+        assert one.me.link.out == b"", "there is no name to say yet"
+        one.me.name = "anna"
+        one.me.say_hello()
+        said = msgspec.json.decode(one.me.link.out, type=commands.Hello)
+        assert (said.user, said.token) == ("anna", token)
+        one.heal()
+        assert one.me.name == "anna"
+        assert one.me.failure is None
+
+
+def test_a_script_cannot_be_asked() -> None:
+    with play(person=False) as one:
+        one.cut()
+        one.connect()
+        told(one, IN_USE)
+        assert one.me.failure == "the name alice is in use: choose another with --user"
+
+
+def test_who_gets_another_name_at_first_has_another_place_for_it() -> None:
+    with play() as one:
+        one.memory.forget()
+        one.start()
+        one.memory.places.clear()
+        one.connect()
+        told(one, IN_USE)
+        one.me.name = "anna"
+        one.me.say_hello()
+        assert one.memory.places == ["alice", "anna"]
+
+
+def test_a_session_that_goes_on_elsewhere_is_not_fought_for() -> None:
+    with play() as one:
+        one.me.link.receive(lines(events.Error(None, "taken-over", "it goes on elsewhere")))
+        one.cut()
+        assert one.me.failure == "it goes on elsewhere"
+        assert attempts(one, 100) == []
+
+
+def test_a_client_that_waits_does_not_wake_up_for_nothing() -> None:
+    """In particular not to keep a session that is over."""
+    with play() as one:
+        one.kill()
+        one.heal()
+        one.server.expire()
+        one.cut()
+        one.server.expire()
+        one.connect()
+        one.upward()
+        one.downward()  # expired
+        assert one.me.state.token is None
+        for _ in range(3):
+            one.clock.now += 1
+            one.loop.tick(0)
+        assert [timer for _, _, timer in one.loop._timers if timer.callback is not None] == []
+
+
+# The connection itself
+
+
+def listening(stage: Stage) -> tuple[Link, socket.socket, socket.socket]:
+    """A link that is connected, who listens there, and the server's end."""
+    listener = stage.listen()
+    link = stage.link(address(listener))
+    stage.until(lambda: stage.reader.notes, "connected")
+    return link, listener, stage.accept(listener)
+
+
+def reconnect(stage: Stage, link: Link, listener: socket.socket) -> socket.socket:
+    """After an end, begin again; the server's end."""
+    stage.until(lambda: stage.reader.over, "ended")
+    stage.reader.over = False
+    stage.reader.notes.clear()
+    link.connect()
+    stage.until(lambda: stage.reader.notes == ["connected"], "connected")
+    return stage.accept(listener)
+
+
+def timers(stage: Stage) -> int:
+    return sum(timer.callback is not None for _, _, timer in stage.loop._timers)
+
+
+def test_a_link_connects_again_and_nothing_piles_up() -> None:
+    with Stage() as stage:
+        link, listener, peer = listening(stage)
+        hooks, live = len(stage.loop._hooks), timers(stage)
+        for number in range(5):
+            link.send(commands.Quit(id=str(number)))
+            stage.heard(peer, encode_command(commands.Quit(id=str(number))))
+            peer.sendall(lines(HI)[:-5])  # half a line, which the next connection knows nothing of
+            if number % 2:
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+            peer = reconnect(stage, link, listener)
+            assert (len(stage.loop._hooks), timers(stage)) == (hooks, live)
+            peer.sendall(lines(HI))
+            stage.until(lambda n=number: len(stage.reader.events) == n + 1, "told")  # type: ignore[misc]
+
+
+def test_what_waited_to_be_sent_is_not_sent_on_the_next_connection() -> None:
+    """The session knows what is to be repeated: half a line would be no command."""
+    with Stage() as stage:
+        link, listener, peer = listening(stage)
+        while not link.full:
+            link.send(commands.Post(to="#dev", text="x" * 10_000))
+        for _ in range(5):
+            stage.loop.tick(0)
+        peer.close()
+        stage.until(lambda: stage.reader.over, "ended")
+        link.send(commands.Quit())
+        peer = reconnect(stage, link, listener)
+        assert link.full is False
+        link.send(commands.Pong())
+        stage.heard(peer, encode_command(commands.Pong()))
+
+
+def test_a_link_tries_all_addresses_again() -> None:
+    with Stage() as stage:
+        listener = stage.listen()
+        link = stage.link(stage.refusing(), address(listener))
+        stage.until(lambda: stage.reader.notes, "connected")
+        stage.accept(listener).close()
+        reconnect(stage, link, listener)
+
+
+def pass_time(stage: Stage, seconds: int) -> None:
+    """Let time pass, second by second."""
+    for _ in range(seconds):
+        stage.clock.now += 1
+        stage.loop.tick(0)
+
+
+PING = encode_command(commands.Ping())
+
+
+def test_a_silent_server_is_asked_and_then_given_up() -> None:
+    with Stage() as stage:
+        _, _, peer = listening(stage)
+        pass_time(stage, 59)
+        peer.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            peer.recv(1)
+        pass_time(stage, 2)
+        stage.heard(peer, PING)
+        pass_time(stage, 58)
+        assert not stage.reader.over
+        pass_time(stage, 2)
+        stage.ended("connected", "no sign of life")
+
+
+def test_whatever_it_says_is_a_sign_of_life_and_a_pong_is_nothing_else() -> None:
+    with Stage() as stage:
+        _, _, peer = listening(stage)
+        for said in (events.Pong(), HI, events.Pong(), events.Ping()):
+            pass_time(stage, 85)
+            peer.sendall(lines(said))
+            stage.loop.tick(1)
+        pass_time(stage, 85)
+        assert not stage.reader.over
+        assert stage.reader.events == [HI]
+
+
+def test_a_server_that_talks_is_not_asked() -> None:
+    with Stage() as stage:
+        _, _, peer = listening(stage)
+        for _ in range(20):
+            pass_time(stage, 25)
+            peer.sendall(lines(HI))
+            stage.loop.tick(1)
+        peer.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            peer.recv(1)
+
+
+def test_a_pong_that_was_asked_for_by_name_is_told() -> None:
+    with Stage() as stage:
+        _, _, peer = listening(stage)
+        peer.sendall(lines(events.Pong(), events.Pong("mine")))
+        stage.until(lambda: stage.reader.events, "told")
+        assert stage.reader.events == [events.Pong("mine")]
+
+
+def test_a_link_that_has_ended_asks_nobody_any_more() -> None:
+    with Stage() as stage:
+        link, listener, peer = listening(stage)
+        peer.close()
+        stage.ended("connected", None)
+        assert timers(stage) == 0
+        pass_time(stage, 500)
+        reconnect(stage, link, listener)
+        pass_time(stage, 59)
+        assert not stage.reader.over, "the silence before does not count"
+        link.close()
+        assert timers(stage) == 0
