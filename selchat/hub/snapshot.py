@@ -13,6 +13,7 @@ class _User(msgspec.Struct, array_like=True):
     id: int
     name: str
     online: bool
+    rooms: list[str]  # keys, in the order in which the user entered them
 
 
 class _Session(msgspec.Struct, array_like=True):
@@ -38,7 +39,7 @@ def dump(state: State) -> bytes:
     """The state as bytes; connections are no part of it."""
     return msgspec.json.encode(
         _Saved(
-            [_User(user.id, user.name, user.online) for user in state.users.values()],
+            [_User(u.id, u.name, u.online, list(u.rooms)) for u in state.users.values()],
             [_Session(one.id, one.user.id, one.token) for one in state.sessions.values()],
             [
                 _Room(room.key, room.name, room.topic, [user.id for user in room.members])
@@ -70,7 +71,7 @@ def load(data: bytes) -> State:
         known = state.rooms[room.key] = Room(room.key, room.name)
         known.topic = room.topic
         for identity in room.members:
-            member = state.users[identity]
-            known.members[member] = None
-            member.rooms[room.key] = known
+            known.members[state.users[identity]] = None
+    for user in saved.users:
+        state.users[user.id].rooms = {key: state.rooms[key] for key in user.rooms}
     return state

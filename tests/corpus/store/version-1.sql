@@ -40,7 +40,7 @@ CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) WITHOUT ROWID;
-INSERT INTO meta VALUES ('id', '7ca1807967a84a9a');
+INSERT INTO meta VALUES ('id', 'e407629349471587');
 INSERT INTO meta VALUES ('indexed', '9');
 CREATE TABLE personal (
     user INTEGER NOT NULL,
@@ -72,7 +72,7 @@ CREATE TABLE snapshot (
     seq INTEGER PRIMARY KEY,
     state BLOB NOT NULL
 );
-INSERT INTO snapshot VALUES (9, CAST('{"users":[[1,"alice",true],[3,"carol",true],[5,"dora",true]],"sessions":[[1,1,null],[3,3,"3f08aace122ee2368432c1ca23a049bc640bafbf00fdf33a52429f38ba12dbf9"],[5,5,"0f6bffa9661cb5dd2f3f7b2929f33061f58a7ba7fdd689530b1a306f8ed8f3ec"]],"rooms":[["dev","dev","fish",[1,3,5]]]}' AS BLOB));
+INSERT INTO snapshot VALUES (9, CAST('{"users":[[1,"alice",true,["dev"]],[3,"carol",true,["dev"]],[5,"dora",true,["dev"]]],"sessions":[[1,1,null],[3,3,"3f08aace122ee2368432c1ca23a049bc640bafbf00fdf33a52429f38ba12dbf9"],[5,5,"0f6bffa9661cb5dd2f3f7b2929f33061f58a7ba7fdd689530b1a306f8ed8f3ec"]],"rooms":[["dev","dev","fish",[1,3,5]]]}' AS BLOB));
 CREATE TABLE trimmed (
     user INTEGER PRIMARY KEY,
     seq INTEGER NOT NULL
