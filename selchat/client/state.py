@@ -118,7 +118,18 @@ class State:
             if meant:
                 why = f"there is no {word[:33]}: did you mean /{meant} {LOCAL[meant]}"
                 raise self._fail(Refusal("no-command", why.rstrip() + " ?"))
-        return self._ask_all(text.parse(line))
+        return self._ask_all(text.parse(self._completed(word, rest) or line))
+
+    def _completed(self, word: str, rest: str) -> str | None:
+        """A command that leaves out where, with the current conversation in its place."""
+        target, command = self.talk.target, word[1:].lower()
+        if not target or word[:1] != "/":
+            return None
+        if command in ("history", "me") and rest.lstrip()[:1] not in ("#", "@"):
+            return f"{word} {target} {rest}"
+        if command in ("leave", "topic") and not rest.strip() and target[0] == "#":
+            return f"{word} {target}"
+        return None
 
     def posted(self, said: str, to: str = "") -> list[Command]:
         """The commands that say something, whatever it looks like, to `to` or to the current

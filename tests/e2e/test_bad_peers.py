@@ -428,10 +428,9 @@ def refusals() -> Iterator[tuple[str, bytes, bytes]]:
 @pytest.mark.parametrize(
     ("said", "answer"), [pytest.param(said, answer, id=name) for name, said, answer in refusals()]
 )
-def test_other_protocols_are_refused_completely(
-    server: ServerProcess, said: bytes, answer: bytes
-) -> None:
+def test_other_protocols_are_refused_completely(serve: Start, said: bytes, answer: bytes) -> None:
     """With much more behind, which the server must not answer with a reset."""
+    server = serve("--tls", "off")
     wire = server.connect()
     wire.send_bytes(said)
     wire.send_bytes(b"and a long request behind it\r\n" * 30_000)
@@ -440,7 +439,8 @@ def test_other_protocols_are_refused_completely(
     wire.close()
 
 
-def test_a_tls_client_is_told_that_there_is_no_tls(server: ServerProcess) -> None:
+def test_a_tls_client_is_told_that_there_is_no_tls(serve: Start) -> None:
+    server = serve("--tls", "off")
     wire = server.connect()
     context = ssl.create_default_context()
     with pytest.raises(ssl.SSLError, match=r"(?i)handshake.failure"):

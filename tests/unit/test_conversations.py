@@ -171,3 +171,34 @@ def test_a_server_that_makes_no_sense_does_no_harm(state: State) -> None:
     ):
         assert state.told(event).lines == []
     assert list(state.talk.all) == ["#dev"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "asked"),
+    [
+        ("/history", commands.History(of="#dev")),
+        ("/history 50", commands.History(of="#dev", limit=50)),
+        ("/history @bob 5", commands.History(of="@bob", limit=5)),
+        ("/me waves", commands.Me(to="#dev", text="waves")),
+        ("/me #dev waves", commands.Me(to="#dev", text="waves")),
+        ("/topic", commands.Topic(room="#dev")),
+        ("/topic dev all about it", commands.Topic(room="dev", text="all about it")),
+        ("/leave", commands.Leave(room="#dev")),
+    ],
+)
+def test_a_command_that_does_not_say_where_means_the_current_conversation(
+    state: State, typed: str, asked: Command
+) -> None:
+    with pytest.raises(Refusal):
+        state.said(typed.split()[0])
+    join(state, "dev")
+    state.questions()
+    (command,) = state.said(typed)
+    asked.id = command.id
+    assert command == asked
+
+
+def test_who_alone_is_still_everybody(state: State) -> None:
+    join(state, "dev")
+    (command,) = state.said("/who")
+    assert command == commands.Who(id=command.id)
