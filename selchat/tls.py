@@ -7,8 +7,10 @@ Hazards, and what is done about them:
 - A handshake goes both ways before the first plain byte. What the owner writes meanwhile is kept,
   and its size counts as waiting like everything else.
 - The end of TLS (close_notify) and the end of the connection are two things (RFC 8446, section
-  6.1). A connection that ends without the first is cut: what was said before it still counts, as
-  it does without TLS.
+  6.1). Without the first, anybody on the way may have cut the connection. What was said before
+  still counts, and the owner is told the end, but `cut` says that the peer did not say it.
+- What decrypts to several things (data, an end, a failure) may come in one piece. The owner can
+  close or hold the stream because of the first; the others then come to nothing, or wait.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
-from selchat.stream import Owner, Stream
+from selchat.stream import OPEN, Owner, Stream
 
 log = logging.getLogger(__name__)
 
@@ -30,20 +32,16 @@ _PIECE = 65_536
 class TlsStream:
     """The owner of a `Stream` of ciphertext, and a stream of plain bytes to an owner of its own.
 
-    It has a stream's methods, and its limits: they count ciphertext.
+    It has a stream's methods, and its limits: they count ciphertext. The owner is given what one
+    read of the stream completed, which can be more than `read_size` by one record (16 KiB).
     """
 
+    # fmt: off
     __slots__ = (
-        "_early",
-        "_failed",
-        "_in",
-        "_object",
-        "_out",
-        "_owner",
-        "_secured",
-        "_stream",
-        "ready",
+        "_early", "_in", "_object", "_out", "_over", "_owner", "_secured", "_stream", "_told",
+        "cut", "failure", "ready",
     )
+    # fmt: on
 
     def __init__(
         self,
@@ -55,7 +53,8 @@ class TlsStream:
     ) -> None:
         """Take over `stream`. A context for clients makes this end the client, and begins.
 
-        `secured` is called when the handshake is done, before any plain byte comes or goes.
+        `secured` is called when the handshake is done, before any plain byte comes or goes. If it
+        closes the stream, none does.
         """
         self._stream = stream
         self._owner = owner
@@ -64,12 +63,17 @@ class TlsStream:
         self._object = context.wrap_bio(self._in, self._out, server, server_hostname)
         self._early: list[bytes] = []
         self._secured = secured
-        self._failed: str | None = None
+        self._over = False  # the peer will say no more,
+        self._told = False  # and the owner knows it
         self.ready = False
         """Whether the handshake is done."""
+        self.cut = False
+        """Whether the peer's end came without its having said so (close_notify)."""
+        self.failure: ssl.SSLError | None = None
+        """What went wrong with TLS itself."""
         stream.owner = self
         if not server:
-            self._advance()
+            self._shake_hands()
 
     def __repr__(self) -> str:
         return f"<TLS over {self._stream!r}>"
@@ -98,22 +102,27 @@ class TlsStream:
 
     def write(self, data: bytes) -> None:
         """See `Stream`."""
+        if self._stream.state != OPEN or self.failure is not None or not data:
+            return
         if not self.ready:
             self._early.append(data)
             return
         try:
             self._object.write(data)
         except ssl.SSLError as error:
-            self.abort(_why(error))
-            return
-        self._flush()
+            self._fail(error)
+        else:
+            self._flush()
 
     def hold(self, held: bool) -> None:
         """See `Stream`."""
         self._stream.hold(held)
+        self._tell_end()  # it may have waited
 
     def finish(self) -> None:
-        """See `Stream`; says the end of TLS first."""
+        """See `Stream`; says the end of TLS first. In the handshake, there is nothing to be said."""
+        if self._stream.state != OPEN:
+            return
         if self.ready:
             with suppress(ssl.SSLError):  # it wants the peer's end too, which is not waited for
                 self._object.unwrap()
@@ -132,15 +141,20 @@ class TlsStream:
 
     def received(self, data: bytes) -> None:
         """Ciphertext came."""
+        if self._over:
+            return  # there is none behind the end
         self._in.write(data)
-        self._advance()
+        if self.ready or self._shake_hands():
+            self._read()
 
     def ended(self) -> None:
         """The connection ended, with or without the end of TLS."""
-        if self.ready:
-            self._owner.ended()
-        else:
+        if not self.ready:
             self._stream.abort("it went away in the TLS handshake")
+            return
+        self.cut = not self._over
+        self._over = True
+        self._tell_end()
 
     def drained(self) -> None:
         """There is room for more."""
@@ -148,45 +162,67 @@ class TlsStream:
 
     def closed(self, reason: str | None) -> None:
         """It is over."""
-        self._owner.closed(self._failed or reason)
+        self._owner.closed(_why(self.failure) if self.failure is not None else reason)
 
     # Inside
 
-    def _advance(self) -> None:
-        """Go on with the handshake, then with reading, as far as the input goes."""
+    def _shake_hands(self) -> bool:
+        """Go on with the handshake; True if it is done and all is well."""
         try:
-            if not self.ready:
-                self._object.do_handshake()
-                self.ready = True
-                if self._secured is not None:
-                    self._secured()
-                early, self._early = self._early, []
-                for data in early:
-                    self._object.write(data)
-            self._read()
+            self._object.do_handshake()
         except ssl.SSLWantReadError:
             self._flush()
+            return False
         except ssl.SSLError as error:
-            self._flush()  # the alert that says what is wrong
-            log.info("%s", _why(error))
-            self._failed = _why(error)
-            self._stream.finish()
+            self._fail(error)
+            return False
+        self._flush()
+        if self._secured is not None:
+            self._secured()
+        if self._stream.state != OPEN:
+            return False
+        self.ready = True
+        early, self._early = self._early, []
+        for data in early:
+            self.write(data)
+        return True
 
     def _read(self) -> None:
+        """Give the owner all that can be decrypted, then what came of it."""
         pieces = []
+        failure = None
         try:
             while piece := self._object.read(_PIECE):
                 pieces.append(piece)
-            over = True
+            self._over = True
         except ssl.SSLWantReadError:
-            over = False
+            pass
         except ssl.SSLZeroReturnError:
-            over = True
+            self._over = True
+        except ssl.SSLError as error:
+            failure = error
         self._flush()
         if pieces:
             self._owner.received(b"".join(pieces))
-        if over:
+        if failure is not None:
+            self._fail(failure)
+        else:
+            self._tell_end()
+
+    def _tell_end(self) -> None:
+        held = self._stream.held or self._stream.state != OPEN
+        if self._over and not self._told and not held:
+            self._told = True
             self._owner.ended()
+
+    def _fail(self, error: ssl.SSLError) -> None:
+        """End, with the alert that says what is wrong."""
+        if self._stream.state != OPEN:
+            return
+        log.info("%s", _why(error))
+        self.failure = error
+        self._flush()
+        self._stream.finish()
 
     def _flush(self) -> None:
         if self._out.pending:
@@ -200,4 +236,6 @@ def fingerprint(certificate: bytes) -> str:
 
 
 def _why(error: ssl.SSLError) -> str:
-    return f"TLS failed: {error.reason or error}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not to be trusted: {error.verify_message}"
+    return f"TLS failed: {(error.reason or str(error)).replace('_', ' ').lower()}"

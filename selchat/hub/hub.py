@@ -135,9 +135,9 @@ class Hub:
     def _time(self) -> str:
         """The time now in RFC 3339 form. It never goes back, so that it agrees with `seq`."""
         now = self.world.now()
-        if now > self._now:
+        if now != self._now:
             self._now = now
-            self._stamp = stamp(now)
+            self._stamp = max(self._stamp, stamp(now))
         return self._stamp
 
     def restore(self) -> None:
@@ -148,6 +148,8 @@ class Hub:
         """
         old, self.state = self.state, _from_log(self.log)
         self.stale = False
+        for newest in self.log.entries(self.log.newest - 1):
+            self._stamp = max(self._stamp, newest.fact.at)  # the clock may have been set back since
         for session in old.sessions.values():
             if session.timer is not None:
                 session.timer.cancel()

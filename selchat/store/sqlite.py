@@ -48,6 +48,9 @@ _CACHE = 4_096
 """KiB of pages that SQLite keeps. The system keeps them too, so this saves calls, not reading; and it
 counts against what the server may take."""
 
+_BUSY = 0.2
+"""Seconds to wait for another program that writes to the file, which none should: all wait."""
+
 _CHECKPOINT = 4 * 2**20
 """Bytes of write-ahead log at which an idle moment is used for a checkpoint."""
 
@@ -395,7 +398,7 @@ class SqliteLog:
 def _open(path: Path) -> sqlite3.Connection:
     # SQLite gives the files beside it the mode of this one.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    return sqlite3.connect(path, isolation_level=None, cached_statements=256)
+    return sqlite3.connect(path, isolation_level=None, cached_statements=256, timeout=_BUSY)
 
 
 def _configure(db: sqlite3.Connection, full: bool) -> None:

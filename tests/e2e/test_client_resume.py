@@ -6,7 +6,6 @@ import json
 import random
 import signal
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
@@ -57,9 +56,14 @@ class Site:
         log = self._tmp / f"site-{next(self._numbers)}.log"
         place = ("--host", "127.0.0.1", "--port", str(self.port), "--data", str(self.data))
         self.now = ServerProcess(log, *place, *flags)
-        self._stack.callback(self.now.finish)
+        self._stack.callback(self._finish, self.now)
         self.now.ready()
         return self.now
+
+    @staticmethod
+    def _finish(server: ServerProcess) -> None:
+        server.signal(signal.SIGCONT)  # a test that failed may have left it standing
+        server.finish()
 
     def kill(self) -> None:
         """Kill the server, as `kill -9` does."""
@@ -213,14 +217,17 @@ def test_what_was_sent_and_not_answered_when_the_server_died_is_said_once(
     """Whether the server had it or not: it was killed with lines that it had not read."""
     alice, bob = person("alice"), person("bob")
     lines = [f"line {number}." for number in range(12)]
-    for number, line in enumerate(lines):
-        if number % 4 == 2:
-            site.now.signal(signal.SIGSTOP)
-        alice.enters(line)
-        if number % 4 == 3:
+    for number in range(0, 12, 4):
+        for line in lines[number : number + 2]:
+            alice.enters(line)
+        bob.sees(f"[#dev] alice: {lines[number]}")
+        settled(alice)
+        site.now.signal(signal.SIGSTOP)
+        for line in lines[number + 2 : number + 4]:
+            alice.enters(line)
             alice.sees(f"… [#dev] alice: {line}")
-            site.kill()
-            site.start()
+        site.kill()
+        site.start()
     for one in (alice, bob):
         one.sees("alice: line 11.")
     alice.sees("alice: line 11. ✓")
@@ -391,7 +398,7 @@ def test_a_line_in_the_outbox_of_a_client_that_is_killed_is_sent_once_by_the_nex
     third.enters("the end")
     bob.sees("[#dev] alice: the end")
     assert times(bob, "from the outbox") == 1
-    assert times(bob, "left #dev") == times(bob, "joined #dev") - 1 - 1 == 0
+    assert times(bob, "left #dev") == 0
     assert site.said() == ["first", "from the outbox", "the end"]
 
 
@@ -423,9 +430,8 @@ def test_what_was_missed_is_shown_to_a_client_that_is_started_again(
     bob = site.now.text("bob", "dev")
     bob.send("#dev seen")
     alice.sees("[#dev] bob: seen")
-    until(lambda: sessions(alice)["alice"]["rooms"] == ["dev"], "the room is on disk")
     after = _newest(site)
-    until(lambda: sessions(alice)["alice"]["after"] >= after, "that is on disk, too")
+    until(lambda: sessions(alice).get("alice", {}).get("after", 0) >= after, "that is on disk")
     kill(alice)
     bob.send("#dev missed", "@alice you, too")
     again = terminal("alice")
@@ -466,7 +472,7 @@ def test_two_clients_of_one_user_do_not_share_a_session(
     until(lambda: outbox(first, "alina") == [], "nothing waits")
 
     kill(second)
-    again = terminal("alina")
+    again = terminal("alina", home="alice")
     again.sees("* welcome alina: ")
     again.prompts("#dev> ")
     again.enters("back")
@@ -580,16 +586,17 @@ def test_a_script_that_does_not_wait_says_how_many_lines_may_be_lost(
 
 
 def test_a_single_message_waits_for_its_server(site: Site, tmp_path: Path) -> None:
-    """`uptime | selchat-client`, while the server is being updated."""
-    site.now.signal(signal.SIGSTOP)
-    with (tmp_path / "script.log").open("wb") as log:
-        client = Running(site.port, tmp_path / "client.log", "--no-tls", "--to", "#ops")
-        try:
-            client.send("the backup is done")
-            client.stdin.close()
-            site.now.signal(signal.SIGCONT)
-            assert client.process.wait(30) == 0
-        finally:
-            client.close()
-        assert log.tell() == 0
-    assert site.said("ops") == ["the backup is done"]
+    """`uptime | selchat-client`, while the server is being started again."""
+    client = Running(site.port, tmp_path / "script.log", "--to", "#ops")
+    try:
+        bob = site.now.text("bob", "ops")
+        client.send("one")
+        bob.expect("* cron joined #ops", "[#ops] cron: one")
+        site.kill()
+        client.send("two")
+        client.stdin.close()
+        site.start()
+        client.went_well()
+    finally:
+        client.close()
+    assert site.said("ops") == ["one", "two"]

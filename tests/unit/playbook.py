@@ -40,6 +40,7 @@ from selchat.hub.state import Cancellable
 from selchat.loop import Loop
 from selchat.server import Server
 from selchat.settings import ServerSettings
+from selchat.stream import Stream
 
 START = 1_769_860_800_123
 """2026-01-31T12:00:00.123Z, when every script begins."""
@@ -294,7 +295,7 @@ class Stage:
     def connection(self, name: str) -> Connection:
         """The server's side of a connection that is open."""
         sock = cast(socket.socket, self.clients[name])
-        return next(c for c in self.server._connections if c.stream._socket is sock)
+        return next(c for c in self.server._connections if cast(Stream, c.stream)._socket is sock)
 
     def say(self, name: str, *lines: str | dict[str, Any]) -> None:
         """Have a client send lines; dicts as JSON."""

@@ -289,7 +289,7 @@ class Chat(RuleBasedStateMachine):
         """Whether what it says is read at once."""
         if person.client is None:
             return False
-        stream = self.stage.connection(person.client).stream
+        stream = cast(Stream, self.stage.connection(person.client).stream)
         return not (stream.full or stream.held)
 
     # The rules

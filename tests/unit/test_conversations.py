@@ -190,7 +190,7 @@ def test_a_command_that_does_not_say_where_means_the_current_conversation(
     state: State, typed: str, asked: Command
 ) -> None:
     with pytest.raises(Refusal):
-        state.said(typed.split()[0])
+        state.said(typed.split(maxsplit=1)[0])
     join(state, "dev")
     state.questions()
     (command,) = state.said(typed)
