@@ -27,20 +27,21 @@ class Tls:
         """Take the certificate from files, or from a folder, where it is made if there is none;
         without a folder it is made for this run. Raises `StartError`.
         """
-        if (cert is None) != (key is None):
-            raise StartError("--cert and --key belong together: give both, or none")
-        if cert is None and folder is None:
-            with TemporaryDirectory() as passing:
-                self._take(Path(passing) / CERTIFICATE, Path(passing) / KEY, make=True)
-        elif cert is not None and key is not None:
-            self._take(Path(cert), Path(key), make=False)
+        self._files: tuple[Path, Path] | None = None
+        if cert is not None and key is not None:
+            self._files = Path(cert), Path(key)
         elif folder is not None:
-            self._take(folder / CERTIFICATE, folder / KEY, make=True)
-
-    def _take(self, cert: Path, key: Path, *, make: bool) -> None:
-        self._cert, self._key = cert, key
-        if make and not (cert.exists() and key.exists()):
-            _make(cert, key)
+            self._files = folder / CERTIFICATE, folder / KEY
+            if not all(file.exists() for file in self._files):
+                _make(*self._files)
+        else:
+            try:
+                with TemporaryDirectory() as passing:
+                    files = Path(passing) / CERTIFICATE, Path(passing) / KEY
+                    _make(*files)
+                    self._load(*files)
+            except OSError as error:
+                raise StartError(f"no certificate could be made: {error.strerror}") from None
         self.load()
 
     def load(self) -> None:
@@ -48,16 +49,22 @@ class Tls:
 
         Raises `StartError`, and then all stays as it was.
         """
+        if self._files is not None:
+            self._load(*self._files)
+
+    def _load(self, cert: Path, key: Path) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_RENEGOTIATION  # a peer could ask for handshakes without end
+        # Nobody resumes a TLS session with us. Who is sent a ticket, and ends without reading it,
+        # would reset the connection instead.
+        context.num_tickets = 0
         try:
-            context.load_cert_chain(self._cert, self._key, password=_no_password)
-            found = ssl.PEM_cert_to_DER_cert(_first(self._cert.read_text("ascii")))
+            found = ssl.PEM_cert_to_DER_cert(_first(cert))
+            key.read_bytes()  # so that an error names it
+            context.load_cert_chain(cert, key, password=_no_password)
         except (OSError, ValueError) as error:  # SSLError is an OSError
-            why = getattr(error, "strerror", None) or str(error)
-            raise StartError(
-                f"the certificate {self._cert} with the key {self._key} cannot be used: {why}"
-            ) from None
+            raise StartError(_unusable(error, cert, key)) from None
         self.context = context
         self.fingerprint = fingerprint(found)
 
@@ -84,6 +91,8 @@ def _make(cert: Path, key: Path) -> None:
     pem = serialization.Encoding.PEM
     form, nothing = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     try:
+        # The certificate goes first and comes last: where it is, its key is, however this ends.
+        cert.unlink(missing_ok=True)
         _write(key, private.private_bytes(pem, form, nothing))
         _write(cert, certificate.public_bytes(pem))
     except OSError as error:
@@ -93,15 +102,39 @@ def _make(cert: Path, key: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    """Wholly or not at all, with mode 0600."""
+    draft = path.with_name(path.name + ".new")
+    draft.unlink(missing_ok=True)
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(data)
+        file.flush()
+        os.fsync(fd)
+    draft.replace(path)
 
 
-def _first(pem: str) -> str:
+def _first(cert: Path) -> str:
     """The first certificate of a file: the server's own, before those that vouch for it."""
+    pem = cert.read_text("ascii", errors="replace")  # there can be comments
     start, end = pem.find(ssl.PEM_HEADER), pem.find(ssl.PEM_FOOTER)
+    if start < 0:
+        raise ValueError(f"there is no certificate in PEM form in {cert}")
     return pem[start : end + len(ssl.PEM_FOOTER)]
+
+
+def _unusable(error: OSError | ValueError, cert: Path, key: Path) -> str:
+    files = f"the certificate {cert} with the key {key}"
+    if not isinstance(error, ssl.SSLError):
+        where = getattr(error, "filename", None)
+        why = getattr(error, "strerror", None) or str(error)
+        return f"{files} cannot be used: {f'{where}: ' if where else ''}{why}"
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"{files} cannot be used: the key is that of another certificate"
+    # The library says little more than that it failed, and nothing of which file.
+    why = (error.reason or "").replace(
+        "_", " "
+    ).lower() or "one of them is damaged, or not in PEM form"
+    return f"{files} cannot be used: {why}"
 
 
 def _no_password() -> str:

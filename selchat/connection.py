@@ -136,7 +136,8 @@ class Connection:
     def ended(self) -> None:
         """The peer has said all it will, and it is done: end the connection."""
         if not self.closing:
-            lost(self._house.hub, self, events.QUIT if self.bare else events.LOST)
+            said = self.bare and not (isinstance(self.stream, TlsStream) and self.stream.cut)
+            lost(self._house.hub, self, events.QUIT if said else events.LOST)
             self._house.hub.close(self)
 
     def drained(self) -> None:
@@ -208,7 +209,7 @@ class Connection:
         self._stop_timer()
         self._last_words(
             "tls-required",
-            "this server wants TLS: use selchat-client, or openssl s_client -connect HOST:PORT",
+            "this server wants TLS: use selchat-client, or openssl s_client -quiet -connect HOST:PORT",
         )
 
     def _too_slow(self) -> None:

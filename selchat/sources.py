@@ -130,6 +130,10 @@ def _check_pairs(settings: ServerSettings, sources: Mapping[str, str]) -> None:
             f"{sources.get('hard_limit') or sources['soft_limit']}: hard_limit "
             f"({settings.hard_limit}) must be greater than soft_limit ({settings.soft_limit})"
         )
+    if (settings.cert is None) != (settings.key is None):
+        raise UsageError(
+            f"{sources.get('cert') or sources['key']}: cert and key belong together: set both"
+        )
     if settings.token_lifetime < settings.grace:
         raise UsageError(
             f"{sources.get('token_lifetime') or sources['grace']}: token_lifetime "

@@ -242,6 +242,8 @@ class State:
         if isinstance(identity, str) and identity in self._quiet:
             self._quiet.discard(identity)
             return Heard([])
+        if isinstance(identity, str) and identity in self._recent:
+            return Heard(_news(event, self._recent.pop(identity)))
         match event:
             case events.Welcome():
                 self.user = event.user
@@ -269,15 +271,6 @@ class State:
                     self.talk.left(event.room)
             case events.Message() if isinstance(command, commands.Post | commands.Me):
                 return Heard([], sent=command)  # it had arrived before the connection was lost
-            case events.Room() if identity in self._recent:
-                self._recent.pop(str(identity))
-                return Heard(text.render(event) if event.topic else [])
-            case events.History() if identity in self._recent:
-                seen = self._recent.pop(str(identity))
-                said = [m for m in event.entries if isinstance(m, events.Message) and m.seq > seen]
-                return Heard(
-                    text.render(events.History(None, event.of, [*said], False)) if said else []
-                )
             case events.Message():
                 alert = not own and (event.to[:1] == "@" or mentions(event.text, self.user))
                 return Heard(text.render(event, own=own), alert)
@@ -411,6 +404,14 @@ def _room(command: Command) -> str:
 
 def _too_long(how: str) -> Refusal:
     return Refusal("line-too-long", f"that line is {how}: send it in pieces")
+
+
+def _news(event: Event, seen: int) -> list[str]:
+    """What is shown of a room on entering it: its topic, and what was said after `seen`."""
+    if isinstance(event, events.History):
+        said = [m for m in event.entries if isinstance(m, events.Message) and m.seq > seen]
+        return text.render(events.History(None, event.of, [*said], False)) if said else []
+    return text.render(event) if isinstance(event, events.Room) and event.topic else []
 
 
 def _makes_sense(event: Event) -> bool:

@@ -45,8 +45,8 @@ _PAGE = 1_000
 """Entries read at a time where all are read."""
 
 _CACHE = 4_096
-"""KiB of pages that SQLite keeps. The system keeps them too, so this saves calls, not reading; and it
-counts against what the server may take."""
+"""KiB of pages that SQLite keeps. The system keeps them too, so this saves calls, not reading; and
+it counts against what the server may take."""
 
 _BUSY = 0.2
 """Seconds to wait for another program that writes to the file, which none should: all wait."""

@@ -440,6 +440,25 @@ def test_what_was_missed_is_shown_to_a_client_that_is_started_again(
     assert times(again, "seen") == 0
 
 
+def test_a_client_that_prints_json_on_a_terminal_comes_back_as_well(
+    site: Site, terminal: Open
+) -> None:
+    """Its ids are new in each run, or the server would take the next post for the last one."""
+    bob = site.now.text("bob", "dev")
+    for number in range(3):
+        alice = terminal("alice", "--json")
+        alice.sees('{"type":"welcome"')
+        alice.enters("/join dev")
+        alice.enters(f"#dev {number}")
+        if number == 0:
+            bob.expect("* alice joined #dev")
+        bob.expect(f"[#dev] alice: {number}")
+        until(lambda alice=alice: alice.read() and "alice" in sessions(alice), "it is kept")  # type: ignore[misc]
+        until(lambda alice=alice: outbox(alice, "alice") == [], "nothing waits")  # type: ignore[misc]
+        kill(alice)
+    bob.quiet()
+
+
 def _newest(site: Site) -> int:
     """The `seq` of the last thing said in #dev."""
     reader = site.now.json("reader", "dev")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 )
 
 import selchat
+from selchat.stream import Stream
 from tests.unit.playbook import Stage
 
 GRACE = 120.0
