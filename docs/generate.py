@@ -6,6 +6,7 @@ python docs/generate.py --check    exit 1 and name those that are out of date
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,9 @@ def schema() -> str:
         "description": "Each line from a client is a command, each line from the server an event.",
         "$defs": {"command": command, "event": event, **classes},
     }
+    for one in classes.values():
+        if "description" in one:  # some Pythons keep the indentation of a docstring
+            one["description"] = inspect.cleandoc(one["description"])
     return msgspec.json.format(msgspec.json.encode(whole), indent=2).decode() + "\n"
 
 

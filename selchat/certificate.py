@@ -131,10 +131,8 @@ def _unusable(error: OSError | ValueError, cert: Path, key: Path) -> str:
     if error.reason == "KEY_VALUES_MISMATCH":
         return f"{files} cannot be used: the key is that of another certificate"
     # The library says little more than that it failed, and nothing of which file.
-    why = (error.reason or "").replace(
-        "_", " "
-    ).lower() or "one of them is damaged, or not in PEM form"
-    return f"{files} cannot be used: {why}"
+    why = error.reason or "one of them is damaged, or not in PEM form"
+    return f"{files} cannot be used: {why.replace('_', ' ')}"
 
 
 def _no_password() -> str:

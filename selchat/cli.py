@@ -11,6 +11,7 @@ import argparse
 import os
 import re
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from ipaddress import AddressValueError, IPv6Address
@@ -281,13 +282,14 @@ def client_parser() -> _Parser:
     parser.add_argument("--no-color", action="store_true", help="no colours")
     parser.add_argument("--no-bell", action="store_true", help="ring for nothing")
     parser.add_argument("--json", action="store_true", help="print events as JSON lines, for bots")
-    parser.add_argument(
+    encryption = parser.add_mutually_exclusive_group()
+    encryption.add_argument(
         "--fingerprint",
         metavar="SHA256:…",
         type=_fingerprint,
         help="the server's certificate has this fingerprint, now and from now on",
     )
-    parser.add_argument(
+    encryption.add_argument(
         "--no-tls", action="store_true", help="no encryption: for a server that has none"
     )
     parser.add_argument(
@@ -303,7 +305,9 @@ def client_parser() -> _Parser:
 
 def _fingerprint(text: str) -> str:
     if not re.fullmatch(r"SHA256:[A-Za-z0-9+/]{43}", text):
-        raise ValueError
+        raise ArgumentTypeError(
+            f"{shown(text)} is none; it is SHA256: and 43 letters, digits, + and /"
+        )
     return text
 
 

@@ -209,7 +209,8 @@ class Connection:
         self._stop_timer()
         self._last_words(
             "tls-required",
-            "this server wants TLS: use selchat-client, or openssl s_client -quiet -connect HOST:PORT",
+            "this server wants TLS: use selchat-client, "
+            "or openssl s_client -quiet -connect HOST:PORT",
         )
 
     def _too_slow(self) -> None:

@@ -120,7 +120,7 @@ class TlsStream:
         self._tell_end()  # it may have waited
 
     def finish(self) -> None:
-        """See `Stream`; says the end of TLS first. In the handshake, there is nothing to be said."""
+        """See `Stream`; says the end of TLS first. In the handshake nothing is said."""
         if self._stream.state != OPEN:
             return
         if self.ready:

@@ -121,13 +121,13 @@ class Link:
         self._timer: Timer | None = None
         self._silent = 0  # looks in a row that found nothing to have come
         self._over = False
-        self._encrypted = False
+        self._usable = False  # connected, with the right server
         self.full = False
         self._next("no address")
 
     def send(self, command: Command) -> None:
-        """Send a command, at the end of the tick."""
-        if self._stream is not None:
+        """Send a command, at the end of the tick; to nobody where there is no connection."""
+        if self._stream is not None and self._usable:
             self._stream.write(encode_command(command))
             self.full = self.full or self._waiting() > _ENOUGH
 
@@ -195,10 +195,12 @@ class Link:
 
     def closed(self, reason: str | None) -> None:
         """The connection is gone."""
-        if self._trust is not None and not self._encrypted and reason and "TLS" in reason:
-            self._object(
-                f"{reason}: is it a selchat server with TLS? (--no-tls is for one without)"
-            )
+        failure = self._stream.failure if isinstance(self._stream, TlsStream) else None
+        if failure is not None and not self._usable:
+            hint = "is it a selchat server with TLS? (--no-tls is for one without)"
+            if isinstance(failure, ssl.SSLCertVerificationError):
+                hint = "begin again, and you are told its fingerprint; ask its operator for it"
+            self._object(f"{reason}: {hint}")
         self._end(reason)
 
     def _secured(self, objection: str | None) -> None:
@@ -206,7 +208,7 @@ class Link:
         if objection is not None:
             self._object(objection)
             return
-        self._encrypted = True
+        self._usable = True
         self._stop_timer()
         self._timer = self._loop.call_later(_LOOK, self._look)
         self._reader.connected()

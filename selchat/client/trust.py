@@ -11,7 +11,6 @@ import logging
 import os
 import socket
 import ssl
-from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -57,23 +56,24 @@ class Pins:
         self._path = path
 
     def load(self) -> dict[str, str]:
-        """All pins, by HOST:PORT."""
+        """All pins, by HOST:PORT; the last one of each counts."""
         try:
-            lines = self._path.read_text("utf-8").splitlines()
-        except (OSError, ValueError):
+            lines = self._path.read_text("utf-8", errors="replace").splitlines()
+        except OSError:
             return {}
         return {words[0]: words[1] for line in lines if len(words := line.split()) == 2}
 
     def save(self, where: str, pin: str) -> None:
         """Pin one. Where that cannot be kept, the server will be new again the next time."""
-        pins = self.load() | {where: pin}
-        draft = self._path.with_suffix(".new")
+        # Appended, so that of two clients that do it at once neither undoes the other's.
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "w", encoding="utf-8") as file:
-                file.writelines(f"{place} {seen}\n" for place, seen in pins.items())
-            draft.replace(self._path)
+            fd = os.open(self._path, flags, 0o600)
+            with os.fdopen(fd, "r+b", buffering=0) as file:
+                size = file.seek(0, os.SEEK_END)
+                whole = not size or os.pread(fd, 1, size - 1) == b"\n"  # else by another's hand
+                file.write(f"{'' if whole else chr(10)}{where} {pin}\n".encode())
         except OSError as error:
             log.debug("the fingerprint of %s is not kept: %s", where, error)
 
@@ -114,16 +114,25 @@ def _meet(host: str, addresses: list[Address]) -> tuple[str | None, bool]:
 
     None where there is no server, or none that speaks TLS: the connection will say why.
     """
-    seen = None
-    for verify in (True, False):
-        for family, address in addresses:
-            with suppress(OSError, ValueError), socket.socket(family) as sock:
-                sock.settimeout(_PATIENCE)
-                sock.connect(address)
-                with _context(verify=verify).wrap_socket(sock, server_hostname=host) as secured:
-                    seen = fingerprint(secured.getpeercert(binary_form=True) or b"")
-                    return seen, verify
-    return seen, False
+    for family, address in addresses:
+        for verify in (True, False):
+            try:
+                return _seen(host, family, address, _context(verify=verify)), verify
+            except ssl.SSLCertVerificationError:
+                continue  # the same one again, to see what it has
+            except (OSError, ValueError):
+                break
+    return None, False
+
+
+def _seen(
+    host: str, family: socket.AddressFamily, address: tuple[str, int], context: ssl.SSLContext
+) -> str:
+    with socket.socket(family) as sock:
+        sock.settimeout(_PATIENCE)
+        sock.connect(address)
+        with context.wrap_socket(sock, server_hostname=host) as secured:
+            return fingerprint(secured.getpeercert(binary_form=True) or b"")
 
 
 def _context(*, verify: bool) -> ssl.SSLContext:
@@ -134,6 +143,7 @@ def _context(*, verify: bool) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE  # the fingerprint is compared instead
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
     return context
 
 
@@ -145,6 +155,6 @@ def _accepted(where: str, seen: str, person: bool) -> bool:
     """Ask whether it is the right one."""
     if not person:
         return False
-    os.write(1, f"{where} is not known yet. Its fingerprint is {seen}\n".encode())
-    os.write(1, b"Is that the one that its operator tells you? (yes or no) ")
-    return os.read(0, 4_096).strip().lower() in (b"y", b"yes")
+    os.write(2, f"{where} is not known yet. Its fingerprint is {seen}\n".encode())
+    os.write(2, b"Is that the one that its operator tells you? (yes or no) ")
+    return os.read(0, 4_096).strip().lower() == b"yes"
