@@ -51,7 +51,7 @@ class Front(ABC):
         self.loop = loop
         self.state = state
         self.person = person
-        self.name = options.user or ""
+        self.name = readable(options.user or "")
         self.quitting = False
         self.interrupted = False
         self.online = False
@@ -325,6 +325,11 @@ class Front(ABC):
         if not self.quitting:
             self.quit()
         self.loop.call_later(_PATIENCE, lambda: self.ended("no answer"))
+
+
+def readable(argument: str) -> str:
+    """An argument of the command line, which can hold bytes that are no text (PEP 383)."""
+    return argument.encode(errors="replace").decode()
 
 
 def _lines(count: int) -> str:

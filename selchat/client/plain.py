@@ -14,7 +14,7 @@ from secrets import token_hex
 
 import msgspec
 
-from selchat.client.front import STDIN, Front, clock, read_name
+from selchat.client.front import STDIN, Front, clock, read_name, readable
 from selchat.client.state import Heard, State
 from selchat.errors import Refusal
 from selchat.loop import READ, Loop
@@ -47,7 +47,7 @@ class Plain(Front):
         self._reading = False
         self._input_over = options.message is not None
         if options.message is not None:
-            self._typed.append(options.message)
+            self._typed.append(readable(options.message))
 
     # As a front end
 

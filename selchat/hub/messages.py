@@ -123,8 +123,9 @@ def history(hub: Hub, session: Session, command: commands.History) -> None:
             found = [entry for entry in found if entry.seq < command.before]
         page = fitting(found[:limit])
     told = [entry.fact for entry in page if isinstance(entry.fact, events.Told)]
-    more = len(page) < len(found)
-    hub.answer(session.peer, events.History(command.id, of, told, more), command)
+    mine = [e.seq for e in page if mark == "@" and e.users[:1] == (session.user.id,)]
+    answer = events.History(command.id, of, told, len(page) < len(found), mine)
+    hub.answer(session.peer, answer, command)
 
 
 def said_before(hub: Hub, of: str, joined: Entry) -> events.History:

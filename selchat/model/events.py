@@ -132,12 +132,17 @@ class Error(Event):
 
 
 class History(Event):
-    """A page of a conversation, oldest first; `more` where the direction asked goes on."""
+    """A page of a conversation, oldest first; `more` where the direction asked goes on.
+
+    In a conversation between two, `mine` are the `seq`s of what the asker said: names alone do not
+    tell, since people change them.
+    """
 
     id: str | None
     of: str
     entries: list[Message | Joined | Left | Topic | Renamed]
     more: bool
+    mine: list[int] = []
 
 
 class Found(Event):

@@ -59,8 +59,8 @@ class Text:
     def encode(event: Event, own: bool = False) -> bytes:
         """Return the lines that tell `event`."""
         if type(event) is Message and not own and not event.action and "\n" not in event.text:
-            to = event.to if event.to[0] == "#" else f"@{event.from_}"
-            sender = f"{event.from_}: " if event.to[0] == "#" else ""
+            to = event.to if event.to[:1] == "#" else f"@{event.from_}"
+            sender = f"{event.from_}: " if event.to[:1] == "#" else ""
             return f"[{to}] {sender}{event.text}\n".encode()
         return _lines(render(event, own))
 
@@ -205,20 +205,19 @@ def _message(event: Message, own: bool) -> list[str]:
     if own:
         mark = mark if event.action else ""
         return [f"* you to {event.to}: {mark}{line}" for line in text]
-    if event.to[0] == "#":
+    if event.to[:1] == "#":
         start = f"[{event.to}] {mark or event.from_ + ': '}"
     else:
         start = f"[@{event.from_}] {mark}"
     return [start + line for line in text]
 
 
-def _history(page: events.History, own: bool) -> list[str]:
+def _history(page: events.History, own: bool) -> list[str]:  # noqa: ARG001
     lines = []
     for entry in page.entries:
         stamp = f"* [{entry.at[:10]} {entry.at[11:16]}Z] "
-        # In a conversation with @bob, what was said to @bob is what the reader said.
-        own = isinstance(entry, Message) and entry.to == page.of and page.of[0] == "@"
-        lines += [stamp + line.removeprefix("* ") for line in render(entry, own)]
+        mine = entry.seq in page.mine
+        lines += [stamp + line.removeprefix("* ") for line in render(entry, mine)]
     return lines or [f"* nothing was said in {page.of} yet"]
 
 
@@ -230,7 +229,7 @@ def _found(event: events.Found, own: bool) -> list[str]:  # noqa: ARG001
     for entry in event.entries:
         stamp = f"* [{entry.at[:10]} {entry.at[11:16]}Z] "
         where = (
-            f"[{entry.to}] {entry.from_}" if entry.to[0] == "#" else f"{entry.from_} to {entry.to}"
+            f"[{entry.to}] {entry.from_}" if entry.to[:1] == "#" else f"{entry.from_} to {entry.to}"
         )
         for line in entry.text.split("\n"):
             marked = re.sub(words, r"*\g<0>*", line, flags=re.IGNORECASE)

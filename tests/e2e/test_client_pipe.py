@@ -480,6 +480,13 @@ def test_a_name_that_is_none(server: ServerProcess) -> None:
     assert why(result).endswith("choose another with --user")
 
 
+def test_arguments_that_are_no_text(server: ServerProcess, bob: Text) -> None:
+    result = run(f"127.0.0.1:{server.port}", "--user", "\udcff", stdin=b"#ops hi\n")
+    assert why(result).endswith("choose another with --user")
+    went_well(send(server, "--to", "#ops", "caf\udce9"))
+    bob.expect("* cron joined #ops", "[#ops] cron: caf?")
+
+
 def test_a_server_that_is_killed(server: ServerProcess, bob: Text, begin: Begin) -> None:
     client = begin(server.port, *AT_ONCE)
     client.send("#ops one")

@@ -508,6 +508,25 @@ def test_direct_messages(dev: Stage) -> None:
     """)
 
 
+def test_whose_words_they_were_is_known_after_a_change_of_names(dev: Stage) -> None:
+    dev.play("""
+        alice >> @bob psst
+        bob << [@alice] psst
+        bob >> @alice yes?
+        alice << [@bob] yes?
+        bob >> /nick robert
+        bob << * you are now robert
+        alice << * bob is now robert in #dev
+        carol << {"type":"renamed","seq":9,"at":"NOW","room":"dev","user":"bob","name":"robert"}
+        alice >> /history @robert
+        alice << * [2026-01-31 12:00Z] you to @bob: psst
+        alice << * [2026-01-31 12:00Z] [@bob] yes?
+        bob >> /history @alice
+        bob << * [2026-01-31 12:00Z] [@alice] psst
+        bob << * [2026-01-31 12:00Z] you to @alice: yes?
+    """)
+
+
 def test_a_word_to_oneself(dev: Stage) -> None:
     dev.play("""
         alice >> @alice note

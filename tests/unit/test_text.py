@@ -265,7 +265,11 @@ RENDERED: list[tuple[Event, list[str]]] = [
     ),
     (
         events.History(
-            None, "@bob", [message("hi", "@bob"), message("ho", "@alice", author="bob")], more=False
+            None,
+            "@bob",
+            [message("hi", "@bob"), events.Message(2, AT, "@alice", "bob", "ho")],
+            more=False,
+            mine=[1],
         ),
         ["* [2026-01-31 12:03Z] you to @bob: hi", "* [2026-01-31 12:03Z] [@bob] ho"],
     ),
