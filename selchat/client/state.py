@@ -63,6 +63,7 @@ class State:
         self._questions: list[Command] = []
         self._quiet: set[str] = set()  # ids of what nobody typed
         self._entering: set[str] = set()  # ids of what `auto_join` asked
+        self._welcomed_at = 0  # the newest `seq` then
         self._inside: set[str] = set()  # keys of the rooms that the last welcome named
         self._recent: dict[str, int] = {}  # ids of questions whose answer is shown, after when
         self._seen: dict[str, int] = {}  # by room that was lost, up to where it had been shown
@@ -249,6 +250,7 @@ class State:
                 self.user = event.user
                 self.line_limit = event.line_limit
                 self._inside = set(map(names.key, event.rooms))
+                self._welcomed_at = event.seq
                 self._want_members(
                     [one for one in event.rooms if not isinstance(self._move(one), commands.Leave)]
                 )
@@ -266,8 +268,11 @@ class State:
             case events.Joined() if names.key(event.user) == names.key(self.user):
                 self.talk.enter(event.room)
             case events.Left() if names.key(event.user) == names.key(self.user):
-                self._seen[names.key(event.room)] = event.seq
-                if not isinstance(self._move(event.room), commands.Join):
+                key = names.key(event.room)
+                self._seen[key] = event.seq
+                # What is caught up with is older than the welcome, which knew the rooms.
+                inside = event.seq <= self._welcomed_at and key in self._inside
+                if not inside and not isinstance(self._move(event.room), commands.Join):
                     self.talk.left(event.room)
             case events.Message() if isinstance(command, commands.Post | commands.Me):
                 return Heard([], sent=command)  # it had arrived before the connection was lost

@@ -131,7 +131,10 @@ def _seen(
     with socket.socket(family) as sock:
         sock.settimeout(_PATIENCE)
         sock.connect(address)
-        with context.wrap_socket(sock, server_hostname=host) as secured:
+        with context.wrap_socket(
+            sock, server_hostname=host, do_handshake_on_connect=False
+        ) as secured:
+            secured.do_handshake()  # here, so that it is closed whatever interrupts this
             return fingerprint(secured.getpeercert(binary_form=True) or b"")
 
 

@@ -916,6 +916,12 @@ def do(one: Play, step: Step, bobs: list[str]) -> None:
 @given(some("grace", "kill"))
 @example(steps=[Step("cut"), Step("grace"), Step("type"), *[*CONNECT, Step("cut")] * 2])
 @example(steps=[Step("type"), Step("up", ALL), Step("cut"), Step("type"), Step("kill"), *CONNECT])
+@example(
+    steps=[
+        *(Step("cut"), Step("connect"), Step("grace"), Step("up", ALL), Step("down", 118)),
+        *(Step("up", ALL), Step("kill")),
+    ]
+)
 def test_however_a_connection_breaks_all_is_said_and_heard_once_and_in_order(
     steps: list[Step],
 ) -> None:
