@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -70,13 +71,13 @@ class Server:
             ),
         )
         sockets = _listen(settings)
-        try:
-            self.log = _open_log(settings)
-            self.tls = _open_tls(settings)
-        except StartError:
+        with ExitStack() as undone:
             for sock in sockets:
-                sock.close()
-            raise
+                undone.callback(sock.close)
+            self.log = _open_log(settings)
+            undone.callback(self.log.close)
+            self.tls = _open_tls(settings)
+            undone.pop_all()
         self.hub = Hub(self.log, settings, _World(self.loop))
         self.hub.restore()
         settle(self.hub)

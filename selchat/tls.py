@@ -222,7 +222,7 @@ class TlsStream:
         """End, with the alert that says what is wrong."""
         if self._stream.state != OPEN:
             return
-        log.info("%s", _why(error))
+        log.debug("%s", _why(error))
         self.failure = error
         self._flush()
         self._stream.finish()

@@ -22,10 +22,15 @@ class Pair(NamedTuple):
     key: Path
 
     @property
-    def fingerprint(self) -> str:
+    def der(self) -> bytes:
+        """The certificate alone, in the other form."""
         pem = self.cert.read_text()
         end = pem.index(ssl.PEM_FOOTER) + len(ssl.PEM_FOOTER)
-        return fingerprint(ssl.PEM_cert_to_DER_cert(pem[:end]))
+        return ssl.PEM_cert_to_DER_cert(pem[:end])
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.der)
 
     @property
     def flags(self) -> tuple[str, ...]:

@@ -148,6 +148,8 @@ def test_a_file_that_is_not_text_is_refused() -> None:
             {"token_lifetime": "1.5"},
             "--token-lifetime: token_lifetime (1.5) must not be less than grace (120)",
         ),
+        ({"cert": "a.crt"}, "--cert: cert and key belong together: set both"),
+        ({"key": "a.key"}, "--key: cert and key belong together: set both"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(flags: dict[str, str], said: str) -> None:
