@@ -37,7 +37,7 @@ def test_every_flag_is_in_every_page(program: str) -> None:
 def test_bash_completes(words: list[str], expected: set[str]) -> None:
     bash = shutil.which("bash")
     if bash is None:
-        pytest.skip("there is no bash here")
+        pytest.skip("bash is not installed")
     program = words[0]
     script = (
         f"source '{DOCS}/completions/{program}'\n"
