@@ -91,14 +91,22 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 2]}…{text[-1]}"
 
 
-def _table(path: str, content: bytes, known: Iterable[str]) -> dict[str, object]:
+def parse_toml(path: str, content: bytes, example: str) -> dict[str, object]:
+    """What a TOML file says. `path` and `example`, what a right line is like, are for the errors.
+
+    Raises `UsageError`.
+    """
     try:
         # utf-8-sig: some editors put a byte order mark first, which TOML does not know.
-        table = tomllib.loads(content.decode("utf-8-sig"))
+        return tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8") from None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: not TOML: {error}; a line is such as  port = 9000") from None
+        raise UsageError(f"{path}: not TOML: {error}; {example}") from None
+
+
+def _table(path: str, content: bytes, known: Iterable[str]) -> dict[str, object]:
+    table = parse_toml(path, content, "a line is such as  port = 9000")
     for key in table:
         if key not in known:
             raise UsageError(f"{path}: {shown(key)} is no setting; {did_you_mean(key, known)}")

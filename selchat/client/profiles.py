@@ -5,7 +5,6 @@ Nothing here reads the file: its bytes come in. A wrong one is a `UsageError` of
 
 from __future__ import annotations
 
-import tomllib
 from typing import Annotated
 
 import msgspec
@@ -15,7 +14,7 @@ from msgspec.structs import fields
 from selchat.errors import Refusal, UsageError
 from selchat.model import names
 from selchat.settings import DEFAULT_PORT
-from selchat.sources import is_host, shown
+from selchat.sources import is_host, parse_toml, shown
 
 DEFAULT = "default"
 """The profile that counts where neither an address nor a profile is named."""
@@ -44,13 +43,7 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def load(path: str, content: bytes) -> dict[str, Profile]:
     """The profiles of a file, by name. `path` is for the errors."""
-    try:
-        # utf-8-sig: some editors put a byte order mark first, which TOML does not know.
-        tables = tomllib.loads(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8") from None
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: not TOML: {error}; a profile begins with  [NAME]") from None
+    tables = parse_toml(path, content, "a profile begins with  [NAME]")
     return {name: _profile(f"{path}: {name}", table) for name, table in tables.items()}
 
 

@@ -249,7 +249,12 @@ class Hub:
 
 def stamp(now: int) -> str:
     """A time in milliseconds since 1970 as facts have it."""
-    text = datetime.fromtimestamp(now / 1000, UTC).isoformat(timespec="milliseconds")
+    return rfc3339(datetime.fromtimestamp(now / 1000, UTC))
+
+
+def rfc3339(moment: datetime) -> str:
+    """A time, which knows its zone, as facts have it: in UTC, with milliseconds."""
+    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
     return text.removesuffix("+00:00") + "Z"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from selchat.errors import Refusal
-from selchat.hub.hub import Hub
+from selchat.hub.hub import Hub, rfc3339
 from selchat.hub.messages import fitting, target
 from selchat.hub.state import Session
 from selchat.model import commands, entries, events, names
@@ -62,6 +62,6 @@ def _moment(text: str) -> str:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return rfc3339(moment)
     except (ValueError, OverflowError):
         raise Refusal("bad-date", "a date is typed like this: 2026-01-31") from None
