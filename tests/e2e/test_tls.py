@@ -516,8 +516,7 @@ def test_nothing_is_ever_said_in_the_open(home: dict[str, str]) -> None:
             peer.settimeout(PATIENCE)
             heard += peer.recv(65_536)
             peer.sendall(b'{"type":"welcome","user":"cron","token":"t","seq":1,"log":"l"}\n')
-            peer.shutdown(socket.SHUT_WR)
-            with suppress(ConnectionResetError):
+            with suppress(ConnectionResetError):  # it ends by itself, and may not read the rest
                 while data := peer.recv(65_536):
                     heard += data
         assert "TLS failed: wrong version number" in client.why()
