@@ -10,31 +10,37 @@ committed; delivery.py does that at the end of the tick.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from selchat.errors import Refusal, StoreError
 from selchat.hub import snapshot
 from selchat.hub.state import Cancellable, Peer, Room, Session, State, User
 from selchat.model import entries, names
-from selchat.model.commands import Command, Hello
+from selchat.model.commands import Auth, Command, Hello, Secret
 from selchat.model.entries import Entry
 from selchat.model.events import AnyFact, Error, Event, Fact, Ok
 from selchat.settings import ServerSettings
 from selchat.store import Log
+
+T = TypeVar("T")
 
 _GUESSES = 100
 """Names that a 'did you mean' looks at: comparing all could take long."""
 
 
 class Told(NamedTuple):
-    """An entry, and the connections that are told of it: `peers` but the author's own."""
+    """An entry, and the connections that are told of it: `peers` but those of `but`.
+
+    `own` says that it is told to those whose user said it, from another session.
+    """
 
     entry: Entry
     peers: tuple[Peer, ...]
-    author: Peer | None
+    but: tuple[Peer, ...] = ()
+    own: bool = False
 
 
 class Answer(NamedTuple):
@@ -48,18 +54,32 @@ class Answer(NamedTuple):
 class Resumed(NamedTuple):
     """A connection has come back to its session, and is to get what came after `after`; up to
     `newest`, the last entry there was then, its own posts too.
+
+    With `direct` it is a new session, of an account that was away: up to `newest` it gets only what
+    was said to it alone.
     """
 
     peer: Peer
     session: Session
     after: int
     newest: int
+    direct: bool = False
 
 
 class Close(NamedTuple):
     """A connection ends, after what it was told before."""
 
     peer: Peer
+
+
+class Noted(NamedTuple):
+    """A line of the audit log: who did what to whom, if there was anybody."""
+
+    at: str
+    who: str
+    what: str
+    whom: str = ""
+    text: str = ""
 
 
 class World(Protocol):
@@ -73,6 +93,13 @@ class World(Protocol):
 
     def secret(self) -> str:
         """A new word that nobody can guess, of characters that need no quoting."""
+
+    def derive(
+        self, password: bytes, salt: bytes, iterations: int, then: Callable[[bytes | None], None]
+    ) -> None:
+        """Compute PBKDF2-HMAC-SHA256 elsewhere, and call `then` with it in a later tick; with None
+        where that is not possible now.
+        """
 
 
 class Hub:
@@ -89,6 +116,8 @@ class Hub:
         """Whether the state holds what was not stored, as the log could not be read since then.
         Nothing is done then that depends on it."""
         self.out: list[Told | Answer | Resumed | Close] = []
+        self.audit: list[Noted] = []
+        """What the tick has to add to the audit log, after the commit."""
         self._now = 0
         self._stamp = ""
 
@@ -100,17 +129,20 @@ class Hub:
         *fields: object,
         conversation: str = "",
         users: tuple[int, ...] = (),
-        session: int = 0,
+        by: Session | None = None,
         post_id: str | None = None,
     ) -> Entry:
         """Put a fact of that kind, with those fields, at the end of the log, and apply it.
 
-        Refusal `not-stored` while the log cannot be written.
+        `by` is the session that caused it. Refusal `not-stored` while the log cannot be written.
         """
         if self.failing is not None:
             raise not_stored(self.failing)
-        fact = kind(self.log.newest + 1, self._time(), *fields)  # type: ignore[arg-type]
-        entry = Entry(fact, conversation, users, session, post_id)
+        fact = kind(self.log.newest + 1, self.time(), *fields)  # type: ignore[arg-type]
+        if by is not None:
+            entry = Entry(fact, conversation, users, by.id, post_id, by.user.id)
+        else:
+            entry = Entry(fact, conversation, users)
         self.log.append(entry)
         self.state.apply(entry)
         return entry
@@ -118,21 +150,27 @@ class Hub:
     def order_in(
         self,
         room: Room,
-        session: Session,
         kind: type[AnyFact],
         *fields: object,
-        by: int | None = None,
+        by: Session | None,
+        user: User | None = None,
     ) -> Entry:
-        """Order a fact that concerns a user in a room; `by` is the session that caused it."""
-        return self.order(
-            kind,
-            *fields,
-            conversation=entries.room(room.key),
-            users=(session.user.id,),
-            session=session.id if by is None else by,
-        )
+        """Order a fact that concerns a room, whose name comes before `fields`, and tell it there.
 
-    def _time(self) -> str:
+        `user` is whom it concerns by name, and who is told of it in any case. The session `by` that
+        caused it is answered instead.
+        """
+        users = (user.id,) if user is not None else ()
+        audience = room.audience()
+        if user is not None and (user not in room.members or room.key in user.silenced):
+            audience += user.peers()
+        entry = self.order(
+            kind, room.name, *fields, conversation=entries.room(room.key), users=users, by=by
+        )
+        self.tell(entry, audience, by.peer if by is not None else None)
+        return entry
+
+    def time(self) -> str:
         """The time now in RFC 3339 form. It never goes back, so that it agrees with `seq`."""
         now = self.world.now()
         if now != self._now:
@@ -168,6 +206,7 @@ class Hub:
         """
         self.failing = why
         self.stale = True
+        self.audit.clear()
         out, self.out = self.out, []
         refusal = not_stored(why)
         for item in out:
@@ -177,7 +216,7 @@ class Hub:
                 assert item.command is not None
                 error = Error(item.command.id, refusal.code, refusal.text)
                 self.answer(item.peer, error, item.command)
-                if isinstance(item.command, Hello):  # whoever it is now, it can come again
+                if isinstance(item.command, Hello | Auth | Secret):  # whoever it is now, it can come again
                     if item.peer.session is not None:
                         item.peer.session.attach(None)
                     self.close(item.peer)
@@ -187,7 +226,11 @@ class Hub:
 
     def tell(self, entry: Entry, peers: tuple[Peer, ...], author: Peer | None) -> None:
         """Tell `peers` of an entry, but for `author`."""
-        self.out.append(Told(entry, peers, author))
+        self.out.append(Told(entry, peers, (author,) if author is not None else ()))
+
+    def note(self, who: str, what: str, whom: str = "", text: str = "") -> None:
+        """Add a line to the audit log, when what it says is committed."""
+        self.audit.append(Noted(self.time(), who, what, whom, text))
 
     def answer(self, peer: Peer | None, event: Event, command: Command | None = None) -> None:
         """Tell one connection alone; nobody where it is None."""
@@ -207,12 +250,13 @@ class Hub:
 
     # Who and where
 
-    def room(self, text: str) -> Room:
-        """The room of that name, with or without `#`. Refusal `no-such-room`."""
+    def room(self, text: str, user: User) -> Room:
+        """The room of that name that `user` may see, with or without `#`. Refusal `no-such-room`."""
         name = text.removeprefix("#")
         room = self.state.rooms.get(names.key(name))
-        if room is None:
-            hint = self._guess(name, self.state.rooms) or "/rooms lists them"
+        if room is None or not sees(user, room):
+            known = {key: room for key, room in self._some(self.state.rooms) if sees(user, room)}
+            hint = _guess(name, known) or "/rooms lists them"
             raise Refusal("no-such-room", f"there is no room #{_short(name)}: {hint}")
         return room
 
@@ -226,25 +270,55 @@ class Hub:
             )
         return room
 
-    def user(self, text: str) -> User:
-        """The user of that name who is online, with or without `@`. Refusal `no-such-user`."""
+    def user(self, text: str, asker: User | None = None) -> User:
+        """The user of that name, with or without `@`, who is online or has an account.
+
+        A guest who has blocked `asker` seems not to be there. Refusal `no-such-user`.
+        """
         name = text.removeprefix("@")
-        user = self.state.names.get(names.key(name))
-        if user is None:
-            hint = self._guess(name, self.state.names) or "/who lists who is here"
+        user = self.state.named(names.key(name))
+        if user is None or (user.account is None and asker in user.blocked):
+            known = {
+                key: each
+                for key, each in self._some(self.state.names)
+                if asker not in each.blocked
+            }
+            hint = _guess(name, known) or "/who lists who is here"
             raise Refusal("no-such-user", f"there is no user {_short(name)} here: {hint}")
         return user
 
     def free_name(self, text: str, user: User | None = None) -> str:
         """The name in the form to keep. Refusal `bad-name`, or `name-in-use` by another."""
         name = names.user(text)
-        if self.state.names.get(names.key(name), user) is not user:
+        key = names.key(name)
+        if self.state.named(key) not in (None, user):
             raise Refusal("name-in-use", f"the name {name} is in use: choose another")
+        other = self.state.looks.get(names.skeleton(name), user)
+        if other is not user and other is not None:
+            raise Refusal(
+                "name-in-use",
+                f"the name {name} looks like {other.name}, which is in use: choose another",
+            )
         return name
 
-    def _guess(self, name: str, known: dict[str, User] | dict[str, Room]) -> str:
-        meant = names.closest(names.key(name[: names.LONGEST]), islice(known, _GUESSES))
-        return f"did you mean {known[meant].name}?" if meant else ""
+    @staticmethod
+    def _some(known: dict[str, T]) -> Iterator[tuple[str, T]]:
+        return islice(known.items(), _GUESSES)
+
+
+def sees(user: User, room: Room) -> bool:
+    """Whether a user may know that a room is there."""
+    return not room.private or user in room.members or user in room.invited or is_admin(user)
+
+
+def is_admin(user: User) -> bool:
+    """Whether a user sees to the whole server."""
+    return user.account is not None and user.account.admin
+
+
+def _guess(name: str, known: Mapping[str, User | Room]) -> str:
+    meant = names.closest(names.key(name[: names.LONGEST]), known)
+    return f"did you mean {known[meant].name}?" if meant else ""
 
 
 def stamp(now: int) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from selchat.errors import Refusal, Trimmed
-from selchat.hub.hub import Hub
-from selchat.hub.state import Session
+from selchat.hub.hub import Hub, Told
+from selchat.hub.state import Peer, Room, Session, User
 from selchat.model import commands, entries, events, names
 from selchat.model.clean import clean
 from selchat.model.entries import Entry
@@ -26,12 +28,7 @@ def post(hub: Hub, session: Session, command: commands.Post | commands.Me) -> No
     A post whose `id` the session used before is not posted again: it is answered with the first
     one's `seq`, or refused where it is another post.
     """
-    text = clean(command.text)
-    if not text or text.isspace():
-        raise Refusal("empty", "that message is empty: type something behind the name")
-    if text.count("\n") >= hub.settings.message_lines:
-        most = hub.settings.message_lines
-        raise Refusal("too-many-lines", f"a message has at most {most} lines: send it in pieces")
+    text = checked(hub, command.text)
     action = type(command) is commands.Me
     if command.id is not None:
         try:
@@ -48,28 +45,65 @@ def post(hub: Hub, session: Session, command: commands.Post | commands.Me) -> No
     say(hub, session, command, name, text, action)
 
 
+def checked(hub: Hub, text: str) -> str:
+    """A message's text, clean. Refusal `empty`, `too-long` or `too-many-lines`."""
+    settings = hub.settings
+    text = clean(text)
+    if not text or text.isspace():
+        raise Refusal("empty", "that message is empty: type something behind the name")
+    if len(text) > settings.message_size:
+        raise Refusal(
+            "too-long",
+            f"a message has at most {settings.message_size} characters: send it in pieces",
+        )
+    if text.count("\n") >= settings.message_lines:
+        most = settings.message_lines
+        raise Refusal("too-many-lines", f"a message has at most {most} lines: send it in pieces")
+    return text
+
+
+def not_muted(user: User, room: Room) -> None:
+    """Refusal `muted` where a moderator has taken the right to speak from a user."""
+    if user in room.muted:
+        raise Refusal("muted", f"you may not speak in #{room.name}: ask one of its moderators")
+
+
 def _to_room(
     hub: Hub, session: Session, command: commands.Command, name: str, text: str, action: bool
 ) -> None:
-    room = hub.own_room(session.user, name)
+    author = session.user
+    room = hub.own_room(author, name)
+    if room.muted:
+        not_muted(author, room)
     entry = hub.order(
         events.Message,
         "#" + room.name,
-        session.user.name,
+        author.name,
         text,
         action,
         conversation=entries.room(room.key),
-        session=session.id,
+        by=session,
         post_id=command.id,
     )
-    hub.tell(entry, room.audience(), session.peer)
+    if author.blockers:
+        hub.out.append(Told(entry, room.audience(), deaf(author, session.peer)))
+    else:
+        hub.tell(entry, room.audience(), session.peer)
     hub.done(session, command, entry)
+
+
+def deaf(author: User, peer: Peer | None) -> tuple[Peer, ...]:
+    """The connections that are not told what `author` says: its own, and those who blocked it."""
+    blockers = tuple(peer for user in author.blockers for peer in user.peers())
+    return blockers if peer is None else (peer, *blockers)
 
 
 def _to_user(
     hub: Hub, session: Session, command: commands.Command, name: str, text: str, action: bool
 ) -> None:
-    author, user = session.user, hub.user(name)
+    author = session.user
+    user = hub.user(name, author)
+    heard = author not in user.blocked  # else it looks as if the user was away
     entry = hub.order(
         events.Message,
         "@" + user.name,
@@ -77,20 +111,32 @@ def _to_user(
         text,
         action,
         conversation=entries.pair(author.id, user.id),
-        users=(author.id, user.id) if user is not author else (author.id,),
-        session=session.id,
+        users=(author.id, user.id) if heard and user is not author else (author.id,),
+        by=session,
         post_id=command.id,
     )
-    hub.tell(entry, user.peers(), None)
+    if heard:
+        hub.tell(entry, user.peers(), None)
+    if user is not author:
+        tell_own(hub, entry, session)
     hub.done(session, command, entry)
-    if user.away is not None and user is not author:
+    if heard and user.away is not None and user is not author:
         notice = events.Notice("away", f"{user.name} is away: {user.away}")
         hub.answer(session.peer, notice, command)
+
+
+def tell_own(hub: Hub, entry: Entry, session: Session) -> None:
+    """Tell the other sessions of its user what a session did."""
+    if len(session.user.sessions) > 1:
+        others = tuple(peer for peer in session.user.peers() if peer is not session.peer)
+        hub.out.append(Told(entry, others, own=True))
 
 
 def _again(command: commands.Post | commands.Me, text: str, action: bool, first: Entry) -> None:
     """Check that a repeated post is the one that bore its `id` before."""
     said = first.fact
+    if isinstance(said, events.Message) and (said.edited or said.deleted):
+        said = structs.replace(said, text=text)  # what it said first is gone
     if not isinstance(said, events.Message) or (
         (names.key(said.to), said.text, said.action) != (names.key(command.to), text, action)
     ):
@@ -102,30 +148,49 @@ def history(hub: Hub, session: Session, command: commands.History) -> None:
 
     Only members read a room's history; of a conversation between two, only the two can ask.
     """
+    user = session.user
     mark, name = target(command.of)
     if mark == "#":
-        room = hub.own_room(session.user, name)
+        room = hub.own_room(user, name)
         conversation, of = entries.room(room.key), "#" + room.name
     else:
-        user = hub.user(name)
-        conversation, of = entries.pair(session.user.id, user.id), "@" + user.name
+        other = hub.user(name)
+        conversation, of = entries.pair(user.id, other.id), "@" + other.name
     limit = min(command.limit or hub.settings.page, hub.settings.page)
+    before, after = command.before, command.after
+    while True:
+        page, more = _page(hub, conversation, before, after, limit)
+        # Of a conversation between two, what the one did not hear because it had blocked the other
+        # is not for it. A page that says that there is more is never empty.
+        seen = [one for one in page if mark == "#" or user.id in one.users]
+        if seen or not more:
+            break
+        if after is None:
+            before = page[0].seq
+        else:
+            after = page[-1].seq
+    told = [entry.fact for entry in seen if isinstance(entry.fact, events.Told)]
+    mine = [one.seq for one in seen if mark == "@" and one.author == user.id]
+    hub.answer(session.peer, events.History(command.id, of, told, more, mine), command)
+
+
+def _page(
+    hub: Hub, conversation: str, before: int | None, after: int | None, limit: int
+) -> tuple[list[Entry], bool]:
+    """A page of a conversation, and whether there is more in its direction."""
     # One more than asked for, to know whether there is more.
-    if command.after is None:
-        found = hub.log.before(conversation, command.before, limit + 1)
+    if after is None:
+        found = hub.log.before(conversation, before, limit + 1)
         page = fitting(found[-limit:][::-1])[::-1]
     else:
         try:
-            found = hub.log.conversation(conversation, command.after, limit + 1)
+            found = hub.log.conversation(conversation, after, limit + 1)
         except Trimmed as gone:
             found = hub.log.conversation(conversation, gone.seq, limit + 1)
-        if command.before is not None:
-            found = [entry for entry in found if entry.seq < command.before]
+        if before is not None:
+            found = [entry for entry in found if entry.seq < before]
         page = fitting(found[:limit])
-    told = [entry.fact for entry in page if isinstance(entry.fact, events.Told)]
-    mine = [e.seq for e in page if mark == "@" and e.users[:1] == (session.user.id,)]
-    answer = events.History(command.id, of, told, len(page) < len(found), mine)
-    hub.answer(session.peer, answer, command)
+    return page, len(page) < len(found)
 
 
 def said_before(hub: Hub, of: str, joined: Entry) -> events.History:
@@ -133,7 +198,7 @@ def said_before(hub: Hub, of: str, joined: Entry) -> events.History:
     limit = hub.settings.join_history
     # Among joins and leaves: they are no news for who was not there.
     found = hub.log.before(joined.conversation, joined.seq, limit * _AMONG) if limit else []
-    said = [entry for entry in found if isinstance(entry.fact, events.Message)][-limit:]
+    said = [e for e in found if isinstance(e.fact, events.Message) and not e.fact.deleted][-limit:]
     told = [e.fact for e in fitting(said[::-1])[::-1] if isinstance(e.fact, events.Message)]
     return events.History(None, of, [*told], False)
 
@@ -150,7 +215,7 @@ def fitting(page: list[Entry]) -> list[Entry]:
 
 def weight(fact: events.Fact) -> int:
     """About how many characters it takes to tell a fact, in the tongue that takes the most."""
-    if isinstance(fact, events.Message):
+    if isinstance(fact, events.Message | events.Edited):
         return len(fact.text) + _LINE * (1 + fact.text.count("\n"))
     return _LINE
 

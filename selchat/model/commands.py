@@ -9,10 +9,12 @@ does it and its help are columns of the table in hub/dispatch.py.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 from msgspec.structs import fields
+
+from selchat.scram import Verifier
 
 Id = Annotated[str, Meta(max_length=64, description="Comes back on the answer.")]
 Seq = Annotated[int, Meta(ge=0, le=2**63 - 1, description="A place in the log.")]
@@ -38,6 +40,10 @@ class Command(Struct, tag_field="type", tag=str.lower, omit_defaults=True, kw_on
 class Hello(Command):
     """Log in as `user`; or come back to a session with its `token`, the last `seq` seen in
     `after` and the `log` that the welcome named.
+
+    Who is registered logs in with the `device` that the server made for this client, or with its
+    password: `auth` is then the first word of SCRAM (client-first-message). `server_password` is
+    for a server that has one.
     """
 
     user: str
@@ -45,6 +51,21 @@ class Hello(Command):
     token: str | None = None
     after: Seq | None = None
     log: str | None = None
+    device: str | None = None
+    auth: str | None = None
+    server_password: str | None = None
+
+
+class Auth(Command):
+    """The client's further word in a log-in with a password, or before `passwd` (SCRAM)."""
+
+    data: str
+
+
+class Secret(Command):
+    """A line that was asked for as a password (text tongue)."""
+
+    text: str
 
 
 class Join(Command):
@@ -143,6 +164,198 @@ class Search(Command):
     limit: Limit | None = None
 
 
+class Register(Command):
+    """Make one's name an account: `verifier` is made of the password by the client.
+
+    Who types text gives the `password` itself. `invitation` is the word of one, where it takes one.
+    """
+
+    words = ("password", "invitation")
+    password: str | None = None
+    invitation: str | None = None
+    verifier: Verifier | None = None
+
+
+class Passwd(Command):
+    """Take another password: `proof` answers a challenge that was asked for with `auth`, and
+    `verifier` is made of the new password. Who types text gives the passwords themselves.
+    """
+
+    words = ("old", "new")
+    old: str | None = None
+    new: str | None = None
+    proof: str | None = None
+    verifier: Verifier | None = None
+
+
+class Remember(Command):
+    """Ask for a token to log in with from now on, in the place of the password."""
+
+
+class Logout(Command):
+    """End the session, and forget the device that it was begun with."""
+
+    words = ()
+
+
+class Sessions(Command):
+    """List one's own sessions and devices, or end the one with the number `end`."""
+
+    words = ("end",)
+    end: Seq | None = None
+
+
+class Op(Command):
+    """Give a member of a room a role: `moderator` unless it is said, or `owner`."""
+
+    words = ("room", "user", "role")
+    room: str
+    user: str
+    role: Literal["moderator", "owner"] = "moderator"
+
+
+class Deop(Command):
+    """Make an owner or a moderator a mere member."""
+
+    words = ("room", "user")
+    room: str
+    user: str
+
+
+class Kick(Command):
+    """Put a member out of a room; it may come back."""
+
+    words = ("room", "user", "text")
+    room: str
+    user: str
+    text: str = ""
+
+
+class Ban(Command):
+    """Put a user out of a room, for good."""
+
+    words = ("room", "user", "text")
+    room: str
+    user: str
+    text: str = ""
+
+
+class Unban(Command):
+    """Let a user enter a room again."""
+
+    words = ("room", "user")
+    room: str
+    user: str
+
+
+class Mute(Command):
+    """Let a user say nothing in a room."""
+
+    words = ("room", "user")
+    room: str
+    user: str
+
+
+class Unmute(Command):
+    """Let a user speak in a room again."""
+
+    words = ("room", "user")
+    room: str
+    user: str
+
+
+class Invite(Command):
+    """Let a user enter a room that is private."""
+
+    words = ("room", "user")
+    room: str
+    user: str
+
+
+class Private(Command):
+    """Make a room private: for members and who is invited, and not listed."""
+
+    words = ("room", "on")
+    room: str
+    on: Literal["on", "off"]
+
+
+class Delete(Command):
+    """Take a message away: the one with `seq`, else the last one of `user`, or of one's own."""
+
+    words = ("to", "user")
+    to: str
+    user: str | None = None
+    seq: Seq | None = None
+
+
+class Edit(Command):
+    """Change one's own message: the one with `seq`, else the last one."""
+
+    words = ("to", "text")
+    to: str
+    text: str
+    seq: Seq | None = None
+
+
+class Block(Command):
+    """Hear nothing of a user; without one, list who is blocked."""
+
+    words = ("user",)
+    user: str | None = None
+
+
+class Unblock(Command):
+    """Hear a user again."""
+
+    words = ("user",)
+    user: str
+
+
+class MuteRoom(Command, tag="mute-room"):
+    """Stay in a room and hear nothing of it."""
+
+    words = ("room",)
+    room: str
+
+
+class UnmuteRoom(Command, tag="unmute-room"):
+    """Hear a room again."""
+
+    words = ("room",)
+    room: str
+
+
+class Kill(Command):
+    """End the sessions of a user."""
+
+    words = ("user", "text")
+    user: str
+    text: str = ""
+
+
+class Announce(Command):
+    """Say something to everybody."""
+
+    words = ("text",)
+    text: str
+
+
+class BanAddress(Command, tag="ban-address"):
+    """Let nobody connect from an address or a network, for some hours or for ever."""
+
+    words = ("network", "hours")
+    network: str
+    hours: Annotated[float, Meta(gt=0, le=1e6)] | None = None
+
+
+class UnbanAddress(Command, tag="unban-address"):
+    """Let an address or a network connect again."""
+
+    words = ("network",)
+    network: str
+
+
 class Help(Command):
     """List the commands."""
 
@@ -165,6 +378,7 @@ class Pong(Command):
 
 AnyCommand = (
     Hello
+    | Auth
     | Join
     | Leave
     | Post
@@ -176,13 +390,38 @@ AnyCommand = (
     | Nick
     | History
     | Search
+    | Edit
+    | Delete
+    | Register
+    | Passwd
+    | Remember
+    | Sessions
+    | Logout
+    | Block
+    | Unblock
+    | MuteRoom
+    | UnmuteRoom
+    | Invite
+    | Kick
+    | Ban
+    | Unban
+    | Mute
+    | Unmute
+    | Private
+    | Op
+    | Deop
+    | Kill
+    | Announce
+    | BanAddress
+    | UnbanAddress
     | Help
     | Quit
     | Ping
     | Pong
 )
+"""What a client says in the JSON tongue."""
 
-ALL: tuple[type[Command], ...] = AnyCommand.__args__
+ALL: tuple[type[Command], ...] = (*AnyCommand.__args__, Secret)
 
 
 def name(command: type[Command]) -> str:
@@ -193,7 +432,14 @@ def name(command: type[Command]) -> str:
 TYPED = {name(command): command for command in ALL if command.words is not None}
 """The commands that a person types, by name."""
 
-_LABELS = {"of": "TARGET", "to": "TARGET", "limit": "N"}
+_LABELS = {
+    "of": "TARGET",
+    "to": "TARGET",
+    "limit": "N",
+    "end": "N",
+    "on": "on|off",
+    "role": "moderator|owner",
+}
 
 
 def usage(command: type[Command]) -> tuple[str, ...]:

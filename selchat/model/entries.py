@@ -17,8 +17,8 @@ class Entry(Struct, frozen=True, gc=False):
     """One entry of the log.
 
     `conversation` is `room(…)`, `pair(…)` or empty; `users` are the ids of those in whose
-    personal stream it stands; `session` is the id of the session that caused it, 0 where none
-    did; `post_id` the id that this session gave its post.
+    personal stream it stands; `session` is the id of the session that caused it and `author` that
+    of its user, 0 where none did; `post_id` the id that this session gave its post.
     """
 
     fact: AnyFact
@@ -26,6 +26,7 @@ class Entry(Struct, frozen=True, gc=False):
     users: tuple[int, ...] = ()
     session: int = 0
     post_id: str | None = None
+    author: int = 0
 
     @property
     def seq(self) -> int:

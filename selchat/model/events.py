@@ -15,9 +15,21 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from selchat.scram import Verifier
+
 LEFT = "left"
 QUIT = "quit"
 LOST = "lost connection"
+KICKED = "kicked"
+BANNED = "banned"
+KILLED = "removed"
+
+OWNER = "owner"
+MODERATOR = "moderator"
+MEMBER = "member"
+
+Role = Literal["owner", "moderator", "member"]
+"""What a user may do in a room: a moderator sees to order, an owner says who is one."""
 
 
 class Event(Struct, tag_field="type", tag=str.lower, omit_defaults=True, gc=False):
@@ -34,7 +46,8 @@ class Fact(Event):
 class Message(Fact):
     """A message to a room or a user; `action` where it says what its author does (`/me`).
 
-    `id` is there only when a session is given back a post of its own, on a resume.
+    `id` is there only when a session is given back a post of its own, on a resume. Of a `deleted`
+    one the text is gone; of an `edited` one it is the new text.
     """
 
     to: str
@@ -42,21 +55,30 @@ class Message(Fact):
     text: str
     action: bool = False
     id: str | None = None
+    edited: bool = False
+    deleted: bool = False
 
 
 class Joined(Fact):
-    """`user` entered `room`."""
+    """`user` entered `room`; who makes it is its `owner`."""
 
     room: str
     user: str
+    owner: bool = False
 
 
 class Left(Fact):
-    """`user` is no longer in `room`. A link that broke reads differently from a `quit`."""
+    """`user` is no longer in `room`. A link that broke reads differently from a `quit`.
+
+    Where others made it go (`kicked`, `banned`, `removed` from the server) `by` says who, and
+    `text` why.
+    """
 
     room: str
     user: str
-    reason: Literal["left", "quit", "lost connection"]
+    reason: Literal["left", "quit", "lost connection", "kicked", "banned", "removed"]
+    by: str | None = None
+    text: str = ""
 
 
 class Topic(Fact):
@@ -75,24 +97,107 @@ class Renamed(Fact):
     name: str
 
 
-class Opened(Fact):
-    """A session began, and with it the user of the same id. Never told.
+class Ranked(Fact):
+    """`by` made `user` an owner, a moderator or a mere member of `room`."""
 
+    room: str
+    user: str
+    role: Role
+    by: str
+
+
+class Muted(Fact):
+    """`by` took from `user` the right to say something in `room`, or gave it back (`on`)."""
+
+    room: str
+    user: str
+    on: bool
+    by: str
+
+
+class Banned(Fact):
+    """`by` let `user` not enter `room` any more, or again (`on`)."""
+
+    room: str
+    user: str
+    on: bool
+    by: str
+
+
+class Invited(Fact):
+    """`by` lets `user` enter `room`, which may be private."""
+
+    room: str
+    user: str
+    by: str
+
+
+class Private(Fact):
+    """`by` made `room` private, for those who are invited, or open to all (`on`)."""
+
+    room: str
+    on: bool
+    by: str
+
+
+class Deleted(Fact):
+    """`user` took the text of the message with the `seq` `of` away; it was said by `author`."""
+
+    to: str
+    of: int
+    user: str
+    author: str
+
+
+class Edited(Fact):
+    """`from` changed the text of its message with the `seq` `of` to `text`."""
+
+    to: str
+    of: int
+    from_: str = field(name="from")
+    text: str
+
+
+Told = (
+    Message
+    | Joined
+    | Left
+    | Topic
+    | Renamed
+    | Ranked
+    | Muted
+    | Banned
+    | Invited
+    | Private
+    | Deleted
+    | Edited
+)
+"""The facts that sessions are told."""
+
+
+
+class Opened(Fact):
+    """A session began. Never told.
+
+    With it began the user of the same id, unless it is a session of the `account` with that id,
+    which came with the `device` of that number, or with its password (0).
     `token` is the SHA-256 of a token session's token in hexadecimal, None for a bare session.
     """
 
     user: str
     token: str | None
+    account: int = 0
+    device: int = 0
 
 
 class Returned(Fact):
-    """A session whose user had gone offline came back, as `user`. Never told."""
+    """A session that had gone offline came back, as `user`. Never told."""
 
     user: str
 
 
 class Gone(Fact):
-    """A session's user went offline, its name is free. Never told.
+    """A session went offline. Never told. If its user has no account, the name is free.
 
     With `for_good` the session is over; without, its token still finds it.
     """
@@ -100,10 +205,89 @@ class Gone(Fact):
     for_good: bool
 
 
+class Registered(Fact):
+    """The session's user has an account from now on, under its name. Never told.
+
+    `invitation` is the number of the invitation that was used, 0 for none.
+    """
+
+    verifier: Verifier
+    invitation: int = 0
+
+
+class Changed(Fact):
+    """The account `user` has another password, and no devices. Never told."""
+
+    user: int
+    verifier: Verifier
+
+
+class Device(Fact):
+    """The session's user may log in with the token whose SHA-256 is `token`. Never told.
+
+    Its number is the `seq`.
+    """
+
+    token: str
+
+
+class Revoked(Fact):
+    """The account `user` has that device no more. Never told."""
+
+    user: int
+    device: int
+
+
+class Admin(Fact):
+    """The account with the id `user` sees to the whole server, or no more (`on`). Never told."""
+
+    user: int
+    on: bool
+    by: str
+
+
+class Blocked(Fact):
+    """`user`, an id, hears nothing of the user with the id `whom`, or again (`on`). Never told."""
+
+    user: int
+    whom: int
+    on: bool
+
+
+class Silenced(Fact):
+    """The user with the id `user` is told nothing of `room`, or again (`on`). Never told."""
+
+    user: int
+    room: str
+    on: bool
+
+
+class Excluded(Fact):
+    """Nobody may connect from the addresses of `network` until the time `until` (as `at`; empty:
+    for ever), or again (`on`). Never told.
+    """
+
+    network: str
+    until: str
+    on: bool
+    by: str
+
+
+class Invitation(Fact):
+    """An account may be registered with the word whose SHA-256 is `word`, `uses` times, until the
+    time `until`. Never told. Its number is the `seq`.
+    """
+
+    word: str
+    uses: int
+    until: str
+
+
 class Welcome(Event):
     """The first line of a session: who one is, the token that brings one back, the newest `seq`
     of the log with that id, the rooms that one is in already, and the longest line in bytes that
-    the server reads.
+    the server reads. `account` says that one is registered; `proof` is the server's last word in a
+    log-in with a password (server-final-message).
     """
 
     user: str
@@ -113,6 +297,31 @@ class Welcome(Event):
     version: str
     line_limit: int
     rooms: list[str]
+    account: bool = False
+    proof: str | None = None
+
+
+class Challenge(Event):
+    """The server's word in a log-in with a password (SCRAM, RFC 5802): answer it with `auth`."""
+
+    id: str | None
+    data: str
+
+
+class Wanted(Event):
+    """What the next line of a reader of text is taken for: `password` of `user`, who is registered,
+    or the `server` password.
+    """
+
+    what: Literal["password", "server"]
+    user: str = ""
+
+
+class Remembered(Event):
+    """The token with which this client can log in from now on: to be kept as a password is."""
+
+    id: str | None
+    device: str
 
 
 class Ok(Event):
@@ -140,7 +349,7 @@ class History(Event):
 
     id: str | None
     of: str
-    entries: list[Message | Joined | Left | Topic | Renamed]
+    entries: list[Told]
     more: bool
     mine: list[int] = []
 
@@ -161,6 +370,7 @@ class Room(Event):
     room: str = ""
     topic: str = ""
     members: int = 0
+    private: bool = False
 
 
 class Rooms(Event):
@@ -172,10 +382,15 @@ class Rooms(Event):
 
 
 class User(Struct, omit_defaults=True):
-    """One line of `Users`; `away` is the reason given, None for who is here."""
+    """One line of `Users`; `away` is the reason given, None for who is here. A registered user may
+    be a member of a room and not `online`; `role` is what it has in the room that was asked for.
+    """
 
     user: str
     away: str | None = None
+    online: bool = True
+    role: Role = "member"
+    muted: bool = False
 
 
 class Users(Event):
@@ -185,6 +400,24 @@ class Users(Event):
     room: str | None
     users: list[User]
     omitted: int = 0
+
+
+class Session(Struct, omit_defaults=True):
+    """One line of `Sessions`: a session, or a device that has none now. `number` ends it."""
+
+    number: int
+    online: bool
+    since: str
+    own: bool = False
+    device: bool = False
+    """Whether it can log in without the password."""
+
+
+class Sessions(Event):
+    """The sessions and devices of the asker's account."""
+
+    id: str | None
+    sessions: list[Session]
 
 
 class Usage(Struct):
@@ -218,19 +451,28 @@ class Pong(Event):
     id: str | None = None
 
 
-AnyFact = Message | Joined | Left | Topic | Renamed | Opened | Returned | Gone
+AnyFact = (
+    Told
+    | Opened
+    | Returned
+    | Gone
+    | Registered
+    | Changed
+    | Device
+    | Revoked
+    | Admin
+    | Blocked
+    | Silenced
+    | Excluded
+    | Invitation
+)
 """What stands in the log."""
 
-Told = Message | Joined | Left | Topic | Renamed
-"""The facts that sessions are told."""
-
 AnyEvent = (
-    Message
-    | Joined
-    | Left
-    | Topic
-    | Renamed
+    Told
     | Welcome
+    | Challenge
+    | Remembered
     | Ok
     | Error
     | History
@@ -238,6 +480,7 @@ AnyEvent = (
     | Room
     | Rooms
     | Users
+    | Sessions
     | Help
     | Notice
     | Ping
