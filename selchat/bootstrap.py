@@ -11,7 +11,7 @@ import shlex
 import sys
 
 OLDEST = (3, 11)
-DEPENDENCIES = ("msgspec", "cryptography", "ifaddr", "platformdirs", "wcwidth")
+DEPENDENCIES = ("msgspec", "cryptography", "ifaddr", "platformdirs", "wcwidth", "scramp")
 
 # Set for the interpreter of .venv only, which takes it out again: whatever .venv/bin/python is,
 # it is tried once and nobody else ever sees the variable.

@@ -16,6 +16,7 @@ import ifaddr
 import msgspec
 import platformdirs
 import pytest
+import scramp
 import wcwidth
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +58,7 @@ def with_dependencies(folder: Path) -> Path:
     """Make a virtual environment with the dependencies in `folder`."""
     venv.create(folder, with_pip=False, symlinks=True)
     (packages,) = folder.glob("lib/python*/site-packages")
-    modules = (cryptography, msgspec, ifaddr, platformdirs, wcwidth)
+    modules = (cryptography, msgspec, ifaddr, platformdirs, wcwidth, scramp)
     homes = {str(Path(str(module.__file__)).parents[1]) for module in modules}
     (packages / "dependencies.pth").write_text("\n".join(homes))
     return folder

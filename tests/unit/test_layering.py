@@ -45,7 +45,9 @@ ROOMS = (
     Room(3, "hub", ("hub/",)),
     Room(2, "wire", ("wire/",)),
     Room(2, "store", ("store/",)),
-    Room(1, "words", ("__init__.py", "errors.py", "settings.py", "sources.py", "model/")),
+    Room(
+        1, "words", ("__init__.py", "errors.py", "settings.py", "sources.py", "scram.py", "model/")
+    ),
     Room(0, "machine", ("loop.py", "stream.py", "tls.py")),
 )
 
@@ -68,7 +70,7 @@ PURE_CLIENT = (
     *("paint", "profiles", "state", "window"),
 )
 LOGIC = (
-    *("model/", "wire/", "hub/", "errors.py", "settings.py", "sources.py"),
+    *("model/", "wire/", "hub/", "errors.py", "settings.py", "sources.py", "scram.py"),
     *(f"client/{name}.py" for name in PURE_CLIENT),
 )
 
