@@ -53,9 +53,13 @@ class Delivery:
         for item in out:
             if isinstance(item, Told):
                 # However much comes in a tick, a reader is given only so much beyond its limit.
-                if item.peers is not run.peers or run.weight > PAGE_TEXT:
+                if (
+                    item.peers is not run.peers
+                    or item.own is not run.own
+                    or run.weight > PAGE_TEXT
+                ):
                     run.give(self)
-                    run = _Run(item.peers)
+                    run = _Run(item.peers, item.own)
                 run.tell(item)
                 self._seq = item.entry.seq
             elif isinstance(item, Answer):
@@ -81,12 +85,19 @@ class Delivery:
 
     def _resume(self, connection: Connection, item: Resumed) -> None:
         if connection.session is item.session:  # else it was taken over at once
-            self._begin(connection, item.session, item.after, item.newest)
+            self._begin(connection, item.session, item.after, item.newest, item.direct)
             self.feed_later(connection)
 
-    def _begin(self, connection: Connection, session: Session, cursor: int, resumed: int) -> None:
+    def _begin(
+        self,
+        connection: Connection,
+        session: Session,
+        cursor: int,
+        resumed: int,
+        direct: bool = False,
+    ) -> None:
         try:
-            connection.catchup = Catchup(self._hub.log, session, cursor, resumed)
+            connection.catchup = Catchup(self._hub.log, session, cursor, resumed, direct)
         except Trimmed as error:
             self._failed[connection] = error
             return
@@ -130,10 +141,10 @@ class Delivery:
             return True
         page, caught_up = catchup.page(self._hub.settings.page)
         write = connection.stream.write
-        for fact in page:
+        for fact, own in page:
             while answers and answers[0][0] < fact.seq:
                 write(answers.popleft()[1])
-            write(_encode(tongue, fact))
+            write(_encode(tongue, fact, own))
         if caught_up:
             for _, line in answers:
                 write(line)
@@ -146,19 +157,19 @@ class Delivery:
 class _Run:
     """Entries for the same peers, one behind the other, and the answers between them."""
 
-    __slots__ = ("_apart", "_told", "peers", "weight")
+    __slots__ = ("_apart", "_told", "own", "peers", "weight")
 
-    def __init__(self, peers: tuple[Peer, ...]) -> None:
+    def __init__(self, peers: tuple[Peer, ...], own: bool = False) -> None:
         self.peers = peers
+        self.own = own
         self.weight = 0
         self._told: list[Told] = []
         # For who does not get exactly what all get: at which places it gets nothing, or more.
         self._apart: dict[Connection, list[tuple[int, int, bytes]]] = {}
 
     def tell(self, item: Told) -> None:
-        if item.author is not None:
-            author = cast(Connection, item.author)
-            self._apart.setdefault(author, []).append((len(self._told), 0, b""))
+        for peer in item.but:
+            self._apart.setdefault(cast(Connection, peer), []).append((len(self._told), 0, b""))
         self._told.append(item)
         self.weight += weight(item.entry.fact)
 
@@ -179,7 +190,7 @@ class _Run:
                 tongue = type(connection.tongue)
                 chunk = chunks.get(tongue)
                 if chunk is None:
-                    encoded = [_encode(tongue, item.entry.fact) for item in told]
+                    encoded = [_encode(tongue, item.entry.fact, self.own) for item in told]
                     lines[tongue] = encoded
                     chunk = chunks[tongue] = b"".join(encoded)
                 if connection in apart:
@@ -233,11 +244,12 @@ def _give_answer(connection: Connection, seq: int, line: bytes) -> None:
         connection.stream.write(line)
 
 
-def _encode(tongue: type[Tongue] | Tongue, event: events.Event) -> bytes:
+def _encode(tongue: type[Tongue] | Tongue, event: events.Event, own: bool = False) -> bytes:
     try:
-        return tongue.encode(event)
+        return tongue.encode(event, own)
     except Exception:
-        log.exception("%r could not be told", event)
+        # Not what it says: that can be a secret.
+        log.exception("an event of the kind %s could not be told", type(event).__name__)
         return b""
 
 
@@ -250,7 +262,7 @@ def _answer(connection: Connection, item: Answer) -> bytes:
     try:
         return tongue.answer(item.command, item.event)
     except Exception:
-        log.exception("%r could not be answered", item.command)
+        log.exception("%s could not be answered", type(item.command).__name__)
         return b""
 
 

@@ -276,6 +276,108 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         int,
         _count("Most names or rooms that one answer lists, so that it stays readable.", le=100_000),
     ] = 500
+    guests: Annotated[
+        bool,
+        Meta(
+            description="Whether who has no account may talk. If not, a guest can do nothing but "
+            "register."
+        ),
+    ] = True
+    registration: Annotated[
+        Literal["open", "invite", "closed"],
+        Meta(
+            description="Who may make an account: anybody, who has a word that "
+            "'selchat-server invite' gave, or nobody."
+        ),
+    ] = "open"
+    first_admin: Annotated[
+        bool,
+        Meta(
+            description="Whether who registers first is an admin of the server. For the first "
+            "minutes of a new one; otherwise 'selchat-server admin add NAME' makes admins."
+        ),
+    ] = False
+    server_password_file: Annotated[
+        str | None,
+        Meta(
+            description="File whose first line is a password that guests have to know to come in.",
+            extra={"takes": "the path of a file", "placeholder": "FILE"},
+        ),
+    ] = None
+    device_lifetime: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=36_500.0,
+            description="How long a client may log in without a password after it last did so. "
+            "Three months cover a long holiday.",
+            extra={"unit": "days"},
+        ),
+    ] = 90.0
+    accounts: Annotated[
+        int,
+        _count(
+            "Accounts there may be. Each takes about 1 KiB of memory for good.", le=10_000_000
+        ),
+    ] = 100_000
+    sessions_per_account: Annotated[
+        int,
+        _count(
+            "Sessions that one account may have at a time, and clients that it may have "
+            "remembered. 20 are more than a person has devices.",
+            le=10_000,
+        ),
+    ] = 20
+    registrations_per_address: Annotated[
+        int,
+        _count(
+            "Accounts that may be registered from one address in an hour. Five let a family or "
+            "an office begin, and keep a program from taking all names.",
+            le=1_000_000,
+        ),
+    ] = 5
+    rooms: Annotated[
+        int,
+        _count(
+            "Rooms there may be. Each takes about 1 KiB of memory, and stays when it is empty if "
+            "it has a topic, bans, or an owner with an account.",
+            le=10_000_000,
+        ),
+    ] = 100_000
+    rooms_per_user: Annotated[
+        int,
+        _count(
+            "Rooms that one user may be in, and rooms that it may own. 200 are more than anybody "
+            "reads.",
+            le=1_000_000,
+        ),
+    ] = 200
+    members_per_room: Annotated[
+        int,
+        _count(
+            "Members that a room may have: what one says is sent to all of them.", le=1_000_000
+        ),
+    ] = 20_000
+    bans_per_room: Annotated[
+        int,
+        _count(
+            "Bans, and open invitations, that one room may have, and addresses that may be banned "
+            "from the server.",
+            le=100_000,
+        ),
+    ] = 500
+    blocks_per_user: Annotated[
+        int,
+        _count("Users that one user may block.", le=100_000),
+    ] = 500
+    message_size: Annotated[
+        int,
+        _count(
+            "Characters that one message may have. No more than a line holds unless it is less; "
+            "a room may want to keep its messages short.",
+            le=1_048_576,
+        ),
+    ] = 65_536
     stop_timeout: Annotated[
         float,
         _seconds(
@@ -364,10 +466,15 @@ def _takes(base: object, meta: Meta) -> tuple[str, str]:
         return "one of " + ", ".join(get_args(base)), "LEVEL"
     if "takes" in extra:
         return extra["takes"], extra["placeholder"]
+    if base is bool:
+        return "true or false", "BOOL"
     unit = extra.get("unit")
     number = ("a whole number" if base is int else "a number") + (f" of {unit}" if unit else "")
-    return f"{number} from {_plain(meta.ge)} to {_plain(meta.le)}", unit.upper() if unit else "N"
+    least = f"from {_plain(meta.ge)}" if meta.ge is not None else f"above {_plain(meta.gt)}"
+    return f"{number} {least} to {_plain(meta.le)}", unit.upper() if unit else "N"
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:.10g}" if isinstance(value, float) else str(value)

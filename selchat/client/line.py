@@ -27,7 +27,7 @@ from selchat.model import commands, events
 from selchat.model.clean import clean, clean_line
 from selchat.model.events import Error, Event
 from selchat.settings import ClientOptions
-from selchat.wire import text
+from selchat.wire.rendering import render
 
 _ASK_ABOVE = 5
 """Lines of a message above which the user is asked whether all of it is meant."""
@@ -84,7 +84,7 @@ class Line(Front):
         """Print what the server said, and the user's own messages when they are acknowledged."""
         lines = list(heard.lines)
         if isinstance(event, events.Help):
-            lines += text.render(events.Help(None, _HELP))
+            lines += render(events.Help(None, _HELP))
         if heard.refused is not None:
             lines.append(f"* not sent (Up brings it back): {clean_line(heard.refused.text)}")
         at = getattr(event, "at", None)
@@ -109,7 +109,7 @@ class Line(Front):
 
     def ask_name(self, error: Error) -> None:
         """Make the prompt ask for it."""
-        self._output.tell(*text.render(error))
+        self._output.tell(*render(error))
         if self._output.linear:
             self._output.tell(f"* {ASK_NAME}")
 
@@ -265,7 +265,7 @@ class Line(Front):
         message = events.Message(
             0, "", sent.to, self.state.user, clean(sent.text), isinstance(sent, commands.Me)
         )
-        return text.render(message, own=sent.to[:1] == "@")
+        return render(message, own=sent.to[:1] == "@")
 
     def _view(self) -> View:
         if self.quitting:

@@ -21,7 +21,7 @@ from selchat.loop import READ, Loop
 from selchat.model.clean import clean_line
 from selchat.model.events import Error, Event
 from selchat.settings import ClientOptions
-from selchat.wire import text
+from selchat.wire.rendering import render
 from selchat.wire.framing import Lines
 
 _WINDOW = 1_000
@@ -78,7 +78,7 @@ class Plain(Front):
 
     def ask_name(self, error: Error) -> None:
         """Take the next line for the name."""
-        self._print(text.render(error), error)
+        self._print(render(error), error)
         self._read_input(True)
 
     def interrupt(self, why: str) -> None:  # noqa: ARG002  (exit code and last line say it)
@@ -135,7 +135,7 @@ class Plain(Front):
                 self.send(self.state.typed(line))
         except Refusal as refusal:
             error = Error(code=refusal.code, text=refusal.text)
-            self.show(error, Heard([clean_line(line) for line in text.render(error)]))
+            self.show(error, Heard([clean_line(line) for line in render(error)]))
 
     def _read_input(self, reading: bool) -> None:
         if reading is not self._reading and not (reading and self._input_over):

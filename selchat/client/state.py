@@ -16,6 +16,7 @@ from selchat.model.clean import clean_line
 from selchat.model.commands import Command
 from selchat.model.events import Error, Event
 from selchat.wire import jsonl, text
+from selchat.wire.rendering import confirm, render
 
 _RECENT = 20
 """Entries that are asked for on entering a room: what fits a terminal."""
@@ -258,13 +259,13 @@ class State:
                 self._entering.discard(str(identity))
                 self._done(command, event.seq)
                 sent = command if isinstance(command, commands.Post | commands.Me) else None
-                return Heard(text.confirm(command, event), sent=sent)
+                return Heard(confirm(command, event), sent=sent)
             case Error(code="not-a-member") if repeated and command is not None:
-                return Heard(text.confirm(command, events.Ok()))  # it was done the first time
+                return Heard(confirm(command, events.Ok()))  # it was done the first time
             case Error():
                 self._refused(event, command)
                 refused = command if isinstance(command, commands.Post | commands.Me) else None
-                return Heard(text.render(event), refused=refused)
+                return Heard(render(event), refused=refused)
             case events.Joined() if names.key(event.user) == names.key(self.user):
                 self.talk.enter(event.room)
             case events.Left() if names.key(event.user) == names.key(self.user):
@@ -278,8 +279,8 @@ class State:
                 return Heard([], sent=command)  # it had arrived before the connection was lost
             case events.Message():
                 alert = not own and (event.to[:1] == "@" or mentions(event.text, self.user))
-                return Heard(text.render(event, own=own), alert)
-        return Heard(text.render(event))
+                return Heard(render(event, own=own), alert)
+        return Heard(render(event))
 
     def _answered(self, identity: str | None) -> Command | None:
         """Take the command that an event answers off what is pending."""
@@ -415,8 +416,8 @@ def _news(event: Event, seen: int) -> list[str]:
     """What is shown of a room on entering it: its topic, and what was said after `seen`."""
     if isinstance(event, events.History):
         said = [m for m in event.entries if isinstance(m, events.Message) and m.seq > seen]
-        return text.render(events.History(None, event.of, [*said], False)) if said else []
-    return text.render(event) if isinstance(event, events.Room) and event.topic else []
+        return render(events.History(None, event.of, [*said], False)) if said else []
+    return render(event) if isinstance(event, events.Room) and event.topic else []
 
 
 def _makes_sense(event: Event) -> bool:

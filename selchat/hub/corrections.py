@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from selchat.errors import Refusal
 from selchat.hub.hub import Hub, is_admin
-from selchat.hub.messages import checked, not_muted, target, tell_own
+from selchat.hub.messages import checked, heard, not_muted, target, tell_own, tell_room
 from selchat.hub.state import Session, User
 from selchat.model import commands, entries, events, names
 from selchat.model.entries import Entry
@@ -71,7 +71,7 @@ def _find(hub: Hub, session: Session, to: str, seq: int | None, name: str) -> En
             and not one.fact.deleted
             and (one.author == other.id if other else names.key(one.fact.from_) == key)
         ]
-    found = [one for one in found if mark == "#" or user.id in one.users]
+    found = [one for one in found if heard(hub, user, one)]
     if not found or not isinstance(found[-1].fact, events.Message):
         raise Refusal("no-such-message", f"there is no such message in {to[:33]}: /history {to[:33]}")
     return found[-1]
@@ -91,15 +91,15 @@ def _correct(
     *fields: object,
 ) -> None:
     """Order the correction of a message, and tell those who were told that."""
-    entry = hub.order(
-        kind, *fields, conversation=said.conversation, users=said.users, by=session
-    )
+    author = session.user
+    others = [user for one in said.users if (user := hub.state.users.get(one)) is not None]
+    others = [user for user in others if user is not author and author not in user.blocked]
+    users = tuple(user.id for user in (author, *others)) if said.users else ()
+    entry = hub.order(kind, *fields, conversation=said.conversation, users=users, by=session)
     if command.to[:1] == "#":
-        room = session.user.rooms[names.key(command.to[1:])]
-        hub.tell(entry, room.audience(), session.peer)
+        tell_room(hub, entry, author.rooms[names.key(command.to[1:])], session)
     else:
-        for user in map(hub.state.users.get, said.users):
-            if user is not None and user is not session.user:
-                hub.tell(entry, user.peers(), None)
+        for user in others:
+            hub.tell(entry, user.peers(), None)
         tell_own(hub, entry, session)
     hub.done(session, command, entry)

@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from selchat.errors import Refusal, StoreError
 from selchat.hub import snapshot
 from selchat.hub.state import Cancellable, Peer, Room, Session, State, User
+from selchat.hub.throttle import Delays, Quota
 from selchat.model import entries, names
 from selchat.model.commands import Auth, Command, Hello, Secret
 from selchat.model.entries import Entry
@@ -96,7 +97,7 @@ class World(Protocol):
 
     def derive(
         self, password: bytes, salt: bytes, iterations: int, then: Callable[[bytes | None], None]
-    ) -> None:
+    ) -> Cancellable:
         """Compute PBKDF2-HMAC-SHA256 elsewhere, and call `then` with it in a later tick; with None
         where that is not possible now.
         """
@@ -116,6 +117,10 @@ class Hub:
         """Whether the state holds what was not stored, as the log could not be read since then.
         Nothing is done then that depends on it."""
         self.out: list[Told | Answer | Resumed | Close] = []
+        self.password: str | None = None
+        """What guests have to know to come in; None where they need nothing."""
+        self.delays = Delays()
+        self.registrations = Quota(settings.registrations_per_address, 3_600.0)
         self.audit: list[Noted] = []
         """What the tick has to add to the audit log, after the commit."""
         self._now = 0

@@ -6,7 +6,7 @@ from msgspec import structs
 
 from selchat.errors import Refusal, Trimmed
 from selchat.hub.hub import Hub, Told
-from selchat.hub.state import Peer, Room, Session, User
+from selchat.hub.state import Room, Session, User
 from selchat.model import commands, entries, events, names
 from selchat.model.clean import clean
 from selchat.model.entries import Entry
@@ -85,17 +85,19 @@ def _to_room(
         by=session,
         post_id=command.id,
     )
-    if author.blockers:
-        hub.out.append(Told(entry, room.audience(), deaf(author, session.peer)))
-    else:
-        hub.tell(entry, room.audience(), session.peer)
+    tell_room(hub, entry, room, session)
     hub.done(session, command, entry)
 
 
-def deaf(author: User, peer: Peer | None) -> tuple[Peer, ...]:
-    """The connections that are not told what `author` says: its own, and those who blocked it."""
-    blockers = tuple(peer for user in author.blockers for peer in user.peers())
-    return blockers if peer is None else (peer, *blockers)
+def tell_room(hub: Hub, entry: Entry, room: Room, session: Session) -> None:
+    """Tell a room what a session said: all but that one, and those who have blocked its user."""
+    if not session.user.blockers:
+        hub.tell(entry, room.audience(), session.peer)
+        return
+    deaf = [peer for user in session.user.blockers for peer in user.peers()]
+    if session.peer is not None:
+        deaf.append(session.peer)
+    hub.out.append(Told(entry, room.audience(), tuple(deaf)))
 
 
 def _to_user(
@@ -160,9 +162,8 @@ def history(hub: Hub, session: Session, command: commands.History) -> None:
     before, after = command.before, command.after
     while True:
         page, more = _page(hub, conversation, before, after, limit)
-        # Of a conversation between two, what the one did not hear because it had blocked the other
-        # is not for it. A page that says that there is more is never empty.
-        seen = [one for one in page if mark == "#" or user.id in one.users]
+        # A page that says that there is more is never empty.
+        seen = [one for one in page if heard(hub, user, one)]
         if seen or not more:
             break
         if after is None:
@@ -172,6 +173,13 @@ def history(hub: Hub, session: Session, command: commands.History) -> None:
     told = [entry.fact for entry in seen if isinstance(entry.fact, events.Told)]
     mine = [one.seq for one in seen if mark == "@" and one.author == user.id]
     hub.answer(session.peer, events.History(command.id, of, told, more, mine), command)
+
+
+def heard(hub: Hub, user: User, entry: Entry) -> bool:
+    """Whether a user may see an entry of a conversation of its own, and wants to."""
+    if entry.conversation[:1] == "@":
+        return user.id in entry.users  # not what the other said while it was blocked
+    return not user.blocked or hub.state.users.get(entry.author) not in user.blocked
 
 
 def _page(
@@ -193,12 +201,16 @@ def _page(
     return page, len(page) < len(found)
 
 
-def said_before(hub: Hub, of: str, joined: Entry) -> events.History:
+def said_before(hub: Hub, user: User, of: str, joined: Entry) -> events.History:
     """What was last said in a room before `joined`, for who has just entered it."""
     limit = hub.settings.join_history
     # Among joins and leaves: they are no news for who was not there.
     found = hub.log.before(joined.conversation, joined.seq, limit * _AMONG) if limit else []
-    said = [e for e in found if isinstance(e.fact, events.Message) and not e.fact.deleted][-limit:]
+    said = [
+        one
+        for one in found
+        if isinstance(one.fact, events.Message) and not one.fact.deleted and heard(hub, user, one)
+    ][-limit:]
     told = [e.fact for e in fitting(said[::-1])[::-1] if isinstance(e.fact, events.Message)]
     return events.History(None, of, [*told], False)
 

@@ -27,6 +27,8 @@ def join(hub: Hub, session: Session, command: commands.Join) -> None:
         hub.done(session, command)
         return
     _may_enter(hub, user, room, name)
+    if key in user.silenced:  # since it was here before: who comes again wants to hear it
+        hub.order(events.Silenced, user.id, name, False, users=(user.id,), by=session)
     entry = hub.order(
         events.Joined,
         command.room,
@@ -42,7 +44,7 @@ def join(hub: Hub, session: Session, command: commands.Join) -> None:
     if session.token is None:  # a person at the other end, not a program that can ask
         if room.topic:
             hub.answer(session.peer, _seen(room), command)
-        page = said_before(hub, "#" + room.name, entry)
+        page = said_before(hub, user, "#" + room.name, entry)
         if page.entries:
             hub.answer(session.peer, page, command)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from selchat.errors import Refusal
 from selchat.hub.hub import Hub, rfc3339
-from selchat.hub.messages import fitting, target
+from selchat.hub.messages import fitting, heard, target
 from selchat.hub.state import Session
 from selchat.model import commands, entries, events, names
 from selchat.model.clean import clean_line
@@ -30,12 +30,14 @@ def search(hub: Hub, session: Session, command: commands.Search) -> None:
         raise Refusal("empty", "type the words to look for: /search WORDS")
     rooms = tuple(map(entries.room, user.rooms))
     who: int | None = user.id
+    only = None
     if command.of is not None:
         mark, name = target(command.of)
         if mark == "#":
             rooms = (entries.room(hub.own_room(user, name).key),)
         else:
             rooms = (entries.pair(user.id, hub.user(name).id),)
+            only = user.id
         who = None
     limit = min(command.limit or _FIRST, hub.settings.page)
     above = hub.log.seq_at(_moment(command.after)) - 1 if command.after else 0
@@ -44,15 +46,16 @@ def search(hub: Hub, session: Session, command: commands.Search) -> None:
         words=words,
         conversations=rooms,
         user=who,
+        only=only,
         author=names.key(command.by.removeprefix("@")) if command.by else None,
         above=above,
         below=min(below, command.below) if command.below is not None else below,
         limit=limit + 1,
     )
     found = hub.log.search(query)
-    page = fitting(found[:limit])
+    page = fitting([one for one in found[:limit] if heard(hub, user, one)])
     told = [entry.fact for entry in page if isinstance(entry.fact, events.Message)]
-    more = len(page) < len(found)
+    more = len(found) > limit or len(page) < len(found)
     hub.answer(session.peer, events.Found(command.id, " ".join(words), told, more), command)
 
 

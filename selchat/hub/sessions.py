@@ -8,32 +8,66 @@ import selchat
 from selchat.errors import Refusal, Trimmed
 from selchat.hub.catchup import Catchup
 from selchat.hub.hub import Hub, Resumed
-from selchat.hub.state import Peer, Session
+from selchat.hub.state import Peer, Session, User
 from selchat.model import commands, events
 from selchat.model.clean import clean_line
 
 
-def hello(hub: Hub, peer: Peer, command: commands.Hello) -> None:
-    """Begin a session, or come back to one."""
-    if peer.session is not None:
-        raise Refusal("already-logged-in", f"you are {peer.session.user.name} already")
-    if command.version != commands.VERSION:
-        raise Refusal(
-            "bad-version", f"version {commands.VERSION} is spoken here, not {command.version}"
-        )
-    if command.token is not None:
-        _resume(hub, peer, command, command.token)
-        return
-    name = hub.free_name(command.user)
+def open_guest(
+    hub: Hub, peer: Peer, hello: commands.Hello, command: commands.Command
+) -> None:
+    """Begin a session of a new guest; `command` is answered."""
+    name = hub.free_name(hello.user)
     token = None if peer.bare else hub.world.secret()
-    entry = hub.order(events.Opened, name, token and _hashed(token), session=hub.log.newest + 1)
+    entry = hub.order(events.Opened, name, token and hashed(token))
     session = hub.state.sessions[entry.seq]
     session.attach(peer)
     _welcome(hub, session, token, command)
 
 
-def _resume(hub: Hub, peer: Peer, command: commands.Hello, token: str) -> None:
-    session = hub.state.tokens.get(_hashed(token))
+def open_account(
+    hub: Hub,
+    peer: Peer,
+    user: User,
+    hello: commands.Hello,
+    command: commands.Command,
+    *,
+    device: int = 0,
+    proof: str | None = None,
+) -> None:
+    """Begin a session of an account that has shown who it is; `command` is answered.
+
+    If it was away, it is given what was said to it alone meanwhile.
+    """
+    account = user.account
+    assert account is not None
+    _make_place(hub, user)
+    token = None if peer.bare else hub.world.secret()
+    away = account.left if not user.online else 0
+    entry = hub.order(events.Opened, user.name, token and hashed(token), user.id, device)
+    session = hub.state.sessions[entry.seq]
+    session.attach(peer)
+    hello.user = user.name
+    _welcome(hub, session, token, command, proof)
+    if away:
+        hub.out.append(Resumed(peer, session, away, entry.seq, direct=True))
+
+
+def _make_place(hub: Hub, user: User) -> None:
+    """See that an account may have one more session: those that nobody uses go first."""
+    while len(user.sessions) >= hub.settings.sessions_per_account:
+        idle = next((one for one in user.sessions if one.peer is None), None)
+        if idle is None:
+            raise Refusal(
+                "too-many-sessions",
+                f"you have {len(user.sessions)} sessions: /sessions N ends one of them",
+            )
+        end(hub, idle, events.LOST)
+
+
+def resume(hub: Hub, peer: Peer, command: commands.Hello, token: str) -> None:
+    """Come back to the session with that token."""
+    session = hub.state.tokens.get(hashed(token))
     if session is None:
         raise Refusal("session-expired", "that session is over: say hello without its token")
     newest = hub.log.newest
@@ -48,8 +82,10 @@ def _resume(hub: Hub, peer: Peer, command: commands.Hello, token: str) -> None:
         raise Refusal(
             "session-expired", "what you missed is no longer kept: say hello without a token"
         ) from None
-    if not session.user.online:
-        hub.order(events.Returned, hub.free_name(command.user), session=session.id)
+    user = session.user
+    if not session.present:
+        name = hub.free_name(command.user) if user.account is None else user.name
+        hub.order(events.Returned, name, by=session)
     if session.timer is not None:
         session.timer.cancel()
         session.timer = None
@@ -62,7 +98,13 @@ def _resume(hub: Hub, peer: Peer, command: commands.Hello, token: str) -> None:
     hub.out.append(Resumed(peer, session, after, hub.log.newest))
 
 
-def _welcome(hub: Hub, session: Session, token: str | None, command: commands.Hello) -> None:
+def _welcome(
+    hub: Hub,
+    session: Session,
+    token: str | None,
+    command: commands.Command,
+    proof: str | None = None,
+) -> None:
     user = session.user
     rooms = [room.name for room in user.rooms.values()]
     welcome = events.Welcome(
@@ -73,6 +115,8 @@ def _welcome(hub: Hub, session: Session, token: str | None, command: commands.He
         version=selchat.__version__,
         line_limit=hub.settings.line_limit,
         rooms=rooms,
+        account=user.account is not None,
+        proof=proof,
     )
     hub.answer(session.peer, welcome, command)
 
@@ -80,7 +124,7 @@ def _welcome(hub: Hub, session: Session, token: str | None, command: commands.He
 def quit_(hub: Hub, peer: Peer, command: commands.Quit) -> None:
     """End the session, if there is one, and the connection."""
     if peer.session is not None:
-        _end(hub, peer.session, events.QUIT, for_good=True)
+        end(hub, peer.session, events.QUIT)
     hub.answer(peer, events.Ok(command.id), command)
     hub.close(peer)
 
@@ -95,7 +139,7 @@ def lost(hub: Hub, peer: Peer, reason: str) -> None:
     if session is None:
         return
     if session.token is None:
-        _end(hub, session, reason, for_good=True)
+        end(hub, session, reason)
     else:
         session.attach(None)
         _wait(hub, session)
@@ -109,14 +153,14 @@ def settle(hub: Hub) -> None:
     for session in tuple(hub.state.sessions.values()):
         if session.peer is None and session.timer is None:
             if session.token is None:
-                _end(hub, session, events.LOST, for_good=True)
+                end(hub, session, events.LOST)
             else:
                 _wait(hub, session)
 
 
 def _wait(hub: Hub, session: Session) -> None:
     """Give a token session without connection the time that it has."""
-    if session.user.online:
+    if session.present:
         delay, then = hub.settings.grace, _grace_over
     else:
         delay, then = max(0.0, hub.settings.token_lifetime - hub.settings.grace), _token_over
@@ -125,29 +169,44 @@ def _wait(hub: Hub, session: Session) -> None:
 
 def _grace_over(hub: Hub, session: Session) -> None:
     session.timer = None
-    _end(hub, session, events.LOST, for_good=False)
-    if not session.user.online:
+    end(hub, session, events.LOST, for_good=False)
+    if not session.present:
         _wait(hub, session)
 
 
 def _token_over(hub: Hub, session: Session) -> None:
     session.timer = None
     if hub.failing is None:
-        hub.order(events.Gone, True, session=session.id)
+        hub.order(events.Gone, True, by=session)
 
 
-def _end(hub: Hub, session: Session, reason: str, for_good: bool) -> None:
+def end(
+    hub: Hub,
+    session: Session,
+    reason: str,
+    for_good: bool = True,
+    by: Session | None = None,
+    text: str = "",
+) -> None:
+    """End a session, or with `for_good` False only its presence. A guest leaves its rooms.
+
+    `by` is the session that makes it end, if another one does.
+    """
     session.attach(None)
+    if session.timer is not None:
+        session.timer.cancel()
+        session.timer = None
     if hub.failing is not None:
         return  # `settle` will end it, when that can be stored
-    # Who was taken out of its rooms by the server is told so when it comes back, so this is then
-    # nobody's own doing.
-    by = session.id if for_good else 0
     user = session.user
-    for room in tuple(user.rooms.values()):
-        entry = hub.order_in(room, session, events.Left, room.name, user.name, reason, by=by)
-        hub.tell(entry, room.audience(), None)
-    hub.order(events.Gone, for_good, session=session.id)
+    if user.account is None and session.present:
+        # Who was taken out of its rooms by the server is told so when it comes back, so this is
+        # then nobody's own doing.
+        cause = by or (session if for_good else None)
+        name = by.user.name if by is not None else None
+        for room in tuple(user.rooms.values()):
+            hub.order_in(room, events.Left, user.name, reason, name, text, by=cause, user=user)
+    hub.order(events.Gone, for_good, by=session)
 
 
 def nick(hub: Hub, session: Session, command: commands.Nick) -> None:
@@ -158,10 +217,9 @@ def nick(hub: Hub, session: Session, command: commands.Nick) -> None:
     old, entry = user.name, None
     if name != old:
         for room in tuple(user.rooms.values()):
-            entry = hub.order_in(room, session, events.Renamed, room.name, old, name)
-            hub.tell(entry, room.audience(), session.peer)
+            entry = hub.order_in(room, events.Renamed, old, name, by=session, user=user)
         if entry is None:  # in no room: nobody else is told, but the log must know
-            entry = hub.order(events.Renamed, None, old, name, users=(user.id,), session=session.id)
+            entry = hub.order(events.Renamed, None, old, name, users=(user.id,), by=session)
     hub.done(session, command, entry)
 
 
@@ -174,5 +232,6 @@ def away(hub: Hub, session: Session, command: commands.Away) -> None:
     hub.done(session, command)
 
 
-def _hashed(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+def hashed(token: str) -> str:
+    """What is kept of a token: as it cannot be guessed, a plain hash is enough."""
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()

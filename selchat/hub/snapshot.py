@@ -126,7 +126,7 @@ def load(data: bytes) -> State:
         for other in made.blocked:
             other.blockers |= {made}
     for network, until, by in saved.exclusions:
-        state.exclusions[network] = Exclusion(until, by)
+        state.exclusions[network] = Exclusion(network, until, by)
     for number, word, uses, until in saved.invitations:
         state.invitations[number] = Invitation(word, uses, until)
     return state

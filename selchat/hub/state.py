@@ -8,6 +8,7 @@ Which connection a session has at the moment (`peer`) is no part of that, and no
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_network
 from typing import Any, Protocol
 
 from selchat.model import events, names
@@ -53,8 +54,11 @@ class Peer(Protocol):
     def go_on(self) -> None:
         """What it waited for is there."""
 
-    def expect_secret(self) -> None:
-        """Its next line is a password."""
+    def expect_secret(self, secret: bool) -> None:
+        """Whether its next line is a password, in the text tongue."""
+
+    def login_refused(self) -> None:
+        """A log-in was refused: there are only so many."""
 
 
 class Cancellable(Protocol):
@@ -224,9 +228,10 @@ class Room:
 class Exclusion:
     """A network that nobody may connect from; `until` is a time as facts have it, or empty."""
 
-    __slots__ = ("by", "until")
+    __slots__ = ("by", "network", "until")
 
-    def __init__(self, until: str, by: str) -> None:
+    def __init__(self, network: str, until: str, by: str) -> None:
+        self.network = ip_network(network)
         self.until = until
         self.by = by
 
@@ -278,6 +283,7 @@ class State:
             events.Silenced: self._silenced,
             events.Excluded: self._excluded,
             events.Invitation: self._invitation,
+            events.Withdrawn: self._withdrawn,
         }
 
     def apply(self, entry: Entry) -> None:
@@ -378,7 +384,6 @@ class State:
         room = self.rooms[names.key(fact.room)]
         user = self.users[entry.users[0]]
         del room.members[user], user.rooms[room.key]
-        user.silenced -= {room.key}
         if user.account is None:
             room.roles.pop(user, None)
         room.forget_audience()
@@ -512,15 +517,19 @@ class State:
         user = self.users[fact.user]
         key = names.key(fact.room)
         user.silenced = user.silenced | {key} if fact.on else user.silenced - {key}
-        self.rooms[key].forget_audience()
+        if key in user.rooms:
+            user.rooms[key].forget_audience()
 
     # The server
 
     def _excluded(self, _: Entry, fact: events.Excluded) -> None:
         if fact.on:
-            self.exclusions[fact.network] = Exclusion(fact.until, fact.by)
+            self.exclusions[fact.network] = Exclusion(fact.network, fact.until, fact.by)
         else:
             self.exclusions.pop(fact.network, None)
 
     def _invitation(self, _: Entry, fact: events.Invitation) -> None:
         self.invitations[fact.seq] = Invitation(fact.word, fact.uses, fact.until)
+
+    def _withdrawn(self, _: Entry, fact: events.Withdrawn) -> None:
+        self.invitations.pop(fact.invitation, None)

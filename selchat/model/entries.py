@@ -8,8 +8,9 @@ personal stream is all that it would have been told.
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from selchat.model import events
 from selchat.model.events import AnyFact
 
 
@@ -32,6 +33,18 @@ class Entry(Struct, frozen=True, gc=False):
     def seq(self) -> int:
         """Its place in the log."""
         return self.fact.seq
+
+
+Correction = events.Edited | events.Deleted
+
+
+def corrected(fact: events.AnyFact, correction: Correction) -> events.AnyFact:
+    """The message that stands in the log from a correction on, in the place of `fact`."""
+    if not isinstance(fact, events.Message):
+        return fact
+    if isinstance(correction, events.Deleted):
+        return structs.replace(fact, text="", deleted=True)
+    return structs.replace(fact, text=correction.text, edited=True)
 
 
 def room(key: str) -> str:

@@ -283,6 +283,12 @@ class Invitation(Fact):
     until: str
 
 
+class Withdrawn(Fact):
+    """The invitation of that number is no more good. Never told."""
+
+    invitation: int
+
+
 class Welcome(Event):
     """The first line of a session: who one is, the token that brings one back, the newest `seq`
     of the log with that id, the rooms that one is in already, and the longest line in bytes that
@@ -465,6 +471,7 @@ AnyFact = (
     | Silenced
     | Excluded
     | Invitation
+    | Withdrawn
 )
 """What stands in the log."""
 

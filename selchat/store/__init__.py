@@ -22,6 +22,8 @@ class Query(NamedTuple):
     conversations: tuple[str, ...]
     """One of these, or, with `user`, in that user's personal stream."""
     user: int | None
+    only: int | None
+    """Only what stands in the personal stream of that user, where it is not None."""
     author: str | None
     """The key (model/names.py) of the name under which it was said."""
     above: int
@@ -36,6 +38,9 @@ class Log(Protocol):
     id: str
     """A random name made with the log: another one after it was replaced."""
 
+    secret: bytes
+    """Made with the log too, and known to nobody else."""
+
     stats: Stats
     """How its commits went."""
 
@@ -44,7 +49,11 @@ class Log(Protocol):
         """The `seq` of the last entry appended; 0 where there is none."""
 
     def append(self, entry: Entry) -> None:
-        """Add an entry whose `seq` is above `newest`. It becomes durable with `commit`."""
+        """Add an entry whose `seq` is above `newest`. It becomes durable with `commit`.
+
+        With a correction (`Edited`, `Deleted`) the message that it is about is another one from
+        then on: its former text is nowhere any more, in no answer and no index.
+        """
 
     def commit(self) -> None:
         """Make all that was appended durable.

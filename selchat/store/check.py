@@ -34,7 +34,7 @@ besides."""
 _decoder: msgspec.json.Decoder[AnyFact] = msgspec.json.Decoder(AnyFact)
 
 _ENTRIES = """
-SELECT seq, conversation, session, user, other, post_id, fact, name, trimmed,
+SELECT seq, conversation, session, user, other, post_id, fact, author, name, trimmed,
     user IS NULL OR EXISTS (SELECT 1 FROM personal AS p WHERE p.user = e.user AND p.seq = e.seq),
     other IS NULL OR EXISTS (SELECT 1 FROM personal AS p WHERE p.user = other AND p.seq = e.seq),
     post_id IS NULL OR EXISTS (
@@ -213,7 +213,7 @@ def _entries(db: sqlite3.Connection, found: Findings, replay: Replay) -> None:
     forgotten_ids: dict[int, int] = {}  # by session: a post whose id is not remembered
     for page in _pages(db, _ENTRIES, (0,), found.newest):
         for row in page:
-            seq, conversation, session, user, other, post_id, data, *joined = row
+            seq, conversation, session, user, other, post_id, data, author, *joined = row
             found.entries += 1
             if seq <= last:
                 found.add("entries", f"entry {seq} is there twice")
@@ -224,12 +224,21 @@ def _entries(db: sqlite3.Connection, found: Findings, replay: Replay) -> None:
             fact = _fact(found, seq, data)
             if fact is None:
                 continue
-            if seq <= indexed and isinstance(fact, Message):
+            if seq <= indexed and isinstance(fact, Message) and not fact.deleted:
                 words = (seq, conversation, user, other, data)
                 if not joined[-1] or (seq % stride == 0 and not search.holds(db, words)):
                     found.add("search", f"entry {seq} is not found by its words")
             users = tuple(one for one in (user, other) if one is not None)
-            replay.apply(Entry(fact, joined[0] or "", users, session, post_id))
+            replay.apply(
+                Entry(
+                    fact,
+                    joined[0] or "",
+                    users,
+                    session,
+                    post_id,
+                    session if author is None else author,
+                )
+            )
     replay.end()
     for session, seq in forgotten_ids.items():
         if replay.alive(session):
@@ -238,7 +247,7 @@ def _entries(db: sqlite3.Connection, found: Findings, replay: Replay) -> None:
 
 def _joined(found: Findings, row: tuple[Any, ...]) -> None:
     """Check that what an entry refers to is there."""
-    seq, conversation, _, user, other, _, _, name, trimmed, *listed, _, _ = row
+    seq, conversation, _, user, other, _, _, _, name, trimmed, *listed, _, _ = row
     if name is None:
         found.add("entries", f"entry {seq} is in conversation {conversation}, which is not there")
     elif seq <= trimmed:

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from operator import attrgetter
 
+from msgspec import structs
+
 from selchat.errors import Trimmed
-from selchat.model.entries import Entry
+from selchat.model.entries import Correction, Entry, corrected
 from selchat.model.events import Message
 from selchat.model.names import key
 from selchat.store import Query
@@ -34,6 +36,10 @@ class _Strand:
 
     def append(self, entry: Entry) -> None:
         self._entries.append(entry)
+
+    def replace(self, entry: Entry) -> None:
+        """Put it in the place of the one with its `seq`."""
+        self._entries[bisect_left(self._entries, entry.seq, self._dead, key=_seq)] = entry
 
     def oldest(self, before: int, keep: int, last: int) -> list[Entry]:
         """Those below `before`, and all but the newest `keep` (0: of all); none above `last`."""
@@ -73,6 +79,7 @@ class MemoryLog:
 
     def __init__(self, capacity: int) -> None:
         self.id = secrets.token_hex(8)
+        self.secret = secrets.token_bytes(32)
         self.newest = 0
         self.trimmed = 0
         self.stats = Stats()
@@ -89,6 +96,8 @@ class MemoryLog:
         if entry.seq <= self.newest:
             raise ValueError(f"entry {entry.seq} comes after entry {self.newest}")
         self.newest = entry.seq
+        if isinstance(entry.fact, Correction):
+            self._correct(entry.fact)
         self._entries.append(entry)
         for name in _strands(entry):
             strand = self._strands.get(name)
@@ -99,6 +108,18 @@ class MemoryLog:
             self._posts[entry.session, entry.post_id] = entry
         if len(self._entries) > self._capacity:
             self._forget_oldest()
+
+    def _correct(self, correction: Correction) -> None:
+        place = bisect_left(self._entries, correction.of, key=_seq)
+        if place == len(self._entries) or self._entries[place].seq != correction.of:
+            return  # forgotten meanwhile
+        old = self._entries[place]
+        new = structs.replace(old, fact=corrected(old.fact, correction))
+        self._entries[place] = new
+        for name in _strands(old):
+            self._strands[name].replace(new)
+        if old.post_id is not None:
+            self._posts[old.session, old.post_id] = new
 
     def commit(self) -> None:
         """Nothing is more durable here than having been appended."""
@@ -138,7 +159,9 @@ class MemoryLog:
                 break
             if (
                 isinstance(fact, Message)
+                and not fact.deleted
                 and entry.seq < query.below
+                and (query.only is None or query.only in entry.users)
                 and (entry.conversation in query.conversations or query.user in entry.users)
                 and query.author in (None, key(fact.from_))
                 and words <= set(_words(fact.text))

@@ -76,7 +76,13 @@ CREATE VIRTUAL TABLE search USING fts5 (
 INSERT INTO meta VALUES ('indexed', '0');
 """
 
-MIGRATIONS = (_VERSION_1,)
+_VERSION_2 = """
+-- The user who caused an entry, where that is not the one who began with its session: an account has
+-- several.
+ALTER TABLE entry ADD COLUMN author INTEGER;
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2)
 
 
 def migrate(db: sqlite3.Connection) -> None:

@@ -27,6 +27,7 @@ _NEW = """
 SELECT seq, conversation, user, other, fact FROM entry
 WHERE seq > ? AND seq <= ? ORDER BY seq
 """
+_INSERT = "INSERT INTO search (rowid, place, author, text) VALUES (?, ?, ?, ?)"
 _MATCH = """
 SELECT rowid FROM search WHERE search MATCH ? AND rowid > ? AND rowid < ?
 ORDER BY rowid DESC LIMIT ?
@@ -47,8 +48,7 @@ def index(db: sqlite3.Connection, most: int) -> int:
     if alone:
         db.execute("BEGIN IMMEDIATE")
     try:
-        insert = "INSERT INTO search (rowid, place, author, text) VALUES (?, ?, ?, ?)"
-        db.executemany(insert, rows)
+        db.executemany(_INSERT, rows)
         db.execute("UPDATE meta SET value = ? WHERE key = 'indexed'", (str(until),))
         if alone:
             db.execute("COMMIT")
@@ -79,6 +79,14 @@ def forget(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     db.executemany(delete, _words(row for row in rows if row[0] <= done))
 
 
+def replace(db: sqlite3.Connection, row: Row, fact: bytes) -> None:
+    """Let an entry be found by another fact than it has, as `forget`."""
+    done, _ = reach(db)
+    if row[0] <= done:
+        forget(db, [row])
+        db.executemany(_INSERT, _words([(*row[:4], fact)]))
+
+
 def unindexed(db: sqlite3.Connection) -> int:
     """How many entries are not in the index yet, counting gaps."""
     done, newest = reach(db)
@@ -96,6 +104,8 @@ def find(db: sqlite3.Connection, query: Query) -> list[int]:
     if not words or not places:
         return []
     match = f"text : ({words}) AND place : ({' OR '.join(places)})"
+    if query.only is not None:
+        match += f" AND place : {_user(query.only)}"
     if query.author is not None:
         match += f" AND author : {_author(query.author)}"
     return [row[0] for row in db.execute(_MATCH, (match, query.above, query.below, query.limit))]
@@ -107,6 +117,8 @@ def _words(rows: Iterable[Row]) -> list[tuple[int, str, str, str]]:
     for seq, conversation, user, other, fact in rows:
         if fact.startswith(b'{"type":"message"'):
             message = _fact.decode(fact)
+            if message.deleted:
+                continue
             place = _place(conversation) + "".join(f" {_user(one)}" for one in (user, other) if one)
             words.append((seq, place, _author(key(message.from_)), message.text))
     return words

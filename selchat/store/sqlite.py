@@ -24,7 +24,8 @@ from typing import Any
 import msgspec
 
 from selchat.errors import StartError, StoreError, Trimmed
-from selchat.model.entries import Entry
+from selchat.model import entries
+from selchat.model.entries import Correction, Entry
 from selchat.model.events import AnyFact, Gone
 from selchat.store import Query, search
 from selchat.store.folder import Held
@@ -69,7 +70,7 @@ _INDEX_BUSY = 10_000
 _DAMAGED = "the log is damaged: stop the server and restore a backup"
 
 _COLUMNS = """
-SELECT fact, session, user, other, post_id, name
+SELECT fact, session, user, other, post_id, name, author
 FROM entry JOIN conversation ON conversation.id = conversation
 """
 _AFTER = _COLUMNS + "WHERE conversation = ? AND seq > ? ORDER BY seq LIMIT ?"
@@ -78,9 +79,10 @@ _ALL = _COLUMNS + "WHERE seq > ? ORDER BY seq LIMIT ?"
 _ONE = _COLUMNS + "WHERE seq = ?"
 _PERSONAL = """
 WITH mine AS (SELECT seq FROM personal WHERE user = ? AND seq > ? ORDER BY seq LIMIT ?)
-SELECT fact, session, entry.user, other, post_id, name
+SELECT fact, session, entry.user, other, post_id, name, author
 FROM mine JOIN entry USING (seq) JOIN conversation ON conversation.id = conversation ORDER BY seq
 """
+_ROW = "SELECT seq, conversation, user, other, fact FROM entry WHERE seq = ?"
 _POST = "SELECT seq FROM post WHERE session = ? AND id = ?"
 
 
@@ -107,7 +109,8 @@ class SqliteLog:
                 undo.callback(self._db.close)
                 _configure(self._db, full)
                 migrate(self._db)
-                self.id = self._identity()
+                self.id = self._kept("id", 8)
+                self.secret = bytes.fromhex(self._kept("secret", 32))
                 newest = self._db.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()
             except (sqlite3.Error, OSError) as error:
                 raise StartError(f"the log {self._path} cannot be used: {why(error)}") from error
@@ -169,7 +172,7 @@ class SqliteLog:
         self._written = len(self._pending)
 
     def _insert(self, new: list[Entry]) -> None:
-        rows, personal, posts, gone = [], [], [], []
+        rows, personal, posts, gone, corrections = [], [], [], [], []
         for entry in new:
             seq, users = entry.seq, entry.users
             user, other = (*users, None, None)[:2]
@@ -177,20 +180,34 @@ class SqliteLog:
             if number is None:
                 number = self._number(entry.conversation)
             fact = _encode(entry.fact)
-            rows.append((number, seq, entry.session, user, other, entry.post_id, fact))
+            author = entry.author if entry.author != entry.session else None
+            rows.append((number, seq, entry.session, user, other, entry.post_id, fact, author))
             personal += [(one, seq) for one in users]
             if entry.post_id is not None:
                 posts.append((entry.session, entry.post_id, seq))
             elif type(entry.fact) is Gone and entry.fact.for_good:
                 gone.append((entry.session,))
+            elif isinstance(entry.fact, Correction):
+                corrections.append(entry.fact)
         execute = self._db.executemany
-        execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         if personal:
             execute("INSERT INTO personal VALUES (?, ?)", personal)
         if posts:
             execute("INSERT INTO post VALUES (?, ?, ?)", posts)
         if gone:  # nobody can repeat a post of theirs any more
             execute("DELETE FROM post WHERE session = ?", gone)
+        for fact in corrections:
+            self._correct(fact)
+
+    def _correct(self, correction: Correction) -> None:
+        """Put another message in the place of the one that a correction is about, everywhere."""
+        row = self._db.execute(_ROW, (correction.of,)).fetchone()
+        if row is None:
+            return  # forgotten meanwhile
+        corrected = entries.corrected(_decoder.decode(row[-1]), correction)
+        search.replace(self._db, row, fact := _encode(corrected))
+        self._db.execute("UPDATE entry SET fact = ? WHERE seq = ?", (fact, correction.of))
 
     def _number(self, name: str) -> int:
         """The number of a conversation; it is given one if it has none."""
@@ -305,8 +322,9 @@ class SqliteLog:
                     () if user is None else (user,) if other is None else (user, other),
                     session,
                     post_id,
+                    session if author is None else author,
                 )
-                for fact, session, user, other, post_id, name in rows
+                for fact, session, user, other, post_id, name, author in rows
             ]
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
             raise StoreError(f"{_DAMAGED} ({error})") from error
@@ -383,13 +401,14 @@ class SqliteLog:
             self._db.close()
         self._held.release()
 
-    def _identity(self) -> str:
-        found = self._db.execute("SELECT value FROM meta WHERE key = 'id'").fetchone()
+    def _kept(self, key: str, size: int) -> str:
+        """A random value that is made once and kept, `size` bytes in hexadecimal."""
+        found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         if found is not None:
             return str(found[0])
-        identity = secrets.token_hex(8)
-        self._put("id", identity)
-        return identity
+        value = secrets.token_hex(size)
+        self._put(key, value)
+        return value
 
     def _put(self, key: str, value: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
@@ -405,6 +424,7 @@ def _configure(db: sqlite3.Connection, full: bool) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
     db.execute("PRAGMA wal_autocheckpoint = 0")
+    db.execute("PRAGMA secure_delete = ON")  # what was deleted is not to be found in the file
     db.execute("PRAGMA temp_store = MEMORY")
     db.execute(f"PRAGMA cache_size = -{_CACHE}")
 

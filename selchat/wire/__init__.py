@@ -37,6 +37,9 @@ class Tongue(Protocol):
     def welcomed(self) -> None:
         """The peer is logged in."""
 
+    def expect_secret(self, secret: bool) -> None:
+        """Whether the next line is a password, where a line does not say itself what it is."""
+
     @staticmethod
     def encode(event: Event, own: bool = False) -> bytes:
         """What every reader of this tongue is sent for `event`; may be empty.

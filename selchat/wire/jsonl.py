@@ -45,6 +45,9 @@ class Jsonl:
     def welcomed(self) -> None:
         """Nothing changes: a line says itself what it is."""
 
+    def expect_secret(self, secret: bool) -> None:
+        """Nothing changes."""
+
     @staticmethod
     def encode(event: Event, own: bool = False) -> bytes:  # noqa: ARG004  (the same for all)
         """Return `event` as a line."""

@@ -7,27 +7,24 @@ client in line mode uses the same two. Every line that is written begins with `[
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import ClassVar
 
 import msgspec
 
 from selchat.model import commands, events, names
-from selchat.model.clean import clean_line
 from selchat.model.commands import Command
 from selchat.model.events import Error, Event, Message
 from selchat.wire.framing import Lines
+from selchat.wire.rendering import confirm, render
 
 _HELP = "/help lists the commands"
-_USAGE_WIDTH = 20  # characters of a command in the help, where it is no longer
-_LIST_WIDTH = 300  # characters of a line that lists names
 
 
 class Text:
     """One connection that speaks lines of text (a `Tongue`)."""
 
-    __slots__ = ("_limit", "_lines", "_named")
+    __slots__ = ("_limit", "_lines", "_named", "_secret")
     bare: ClassVar[bool] = True
     pinged: ClassVar[bool] = False
 
@@ -35,9 +32,12 @@ class Text:
         self._limit = limit
         self._lines = Lines(limit)
         self._named = False
+        self._secret = False
 
     def receive(self, data: bytes) -> Iterator[Command | Error]:
-        """Give a command or an error for each line; a line is a name until one is taken."""
+        """Give a command or an error for each line; a line is a name until one is taken, or the
+        password that was asked for.
+        """
         for line in self._lines.feed(data):
             if line is None:
                 yield Error(
@@ -49,11 +49,19 @@ class Text:
             text = line.decode(errors="replace")
             if not text or text.isspace():
                 continue
-            yield parse(text) if self._named else first(text)
+            if self._secret:
+                yield commands.Secret(text=text)
+            else:
+                yield parse(text) if self._named else first(text)
 
     def welcomed(self) -> None:
         """From now on a line is a command."""
         self._named = True
+        self._secret = False
+
+    def expect_secret(self, secret: bool) -> None:
+        """See `Tongue`."""
+        self._secret = secret
 
     @staticmethod
     def encode(event: Event, own: bool = False) -> bytes:
@@ -164,143 +172,3 @@ def _search(text: str) -> dict[str, str]:
         del words[-2:]
     given["text"] = " ".join(words)
     return given
-
-
-# From an event to lines
-
-
-def render(event: Event, own: bool = False) -> list[str]:
-    """The lines, without their ends, that tell a reader of `event`; may be none.
-
-    `own` is for what the reader said itself, from another session.
-    """
-    lines = _RENDER.get(type(event))
-    return lines(event, own) if lines else []
-
-
-def confirm(command: Command, ok: events.Ok) -> list[str]:
-    """The lines that say that `command` was done; none where its sender sees it anyway."""
-    match command:
-        case commands.Join(room=room):
-            name = room.removeprefix("#")
-            return [
-                f"* you joined #{name}" if ok.seq is not None else f"* you are in #{name} already"
-            ]
-        case commands.Leave(room=room):
-            return [f"* you left #{room.removeprefix('#')}"]
-        case commands.Topic(room=room):
-            return [f"* you set the topic of #{room.removeprefix('#')}"]
-        case commands.Nick(name=name):
-            return [f"* you are now {name}"]
-        case commands.Away(text=text):
-            return [f"* you are away: {clean_line(text)}" if text else "* you are back"]
-        case commands.Quit():
-            return ["* bye"]
-    return []
-
-
-def _message(event: Message, own: bool) -> list[str]:
-    text = event.text.split("\n")
-    mark = f"* {event.from_} " if event.action else ""
-    if own:
-        mark = mark if event.action else ""
-        return [f"* you to {event.to}: {mark}{line}" for line in text]
-    if event.to[:1] == "#":
-        start = f"[{event.to}] {mark or event.from_ + ': '}"
-    else:
-        start = f"[@{event.from_}] {mark}"
-    return [start + line for line in text]
-
-
-def _history(page: events.History, own: bool) -> list[str]:  # noqa: ARG001
-    lines = []
-    for entry in page.entries:
-        stamp = f"* [{entry.at[:10]} {entry.at[11:16]}Z] "
-        mine = entry.seq in page.mine
-        lines += [stamp + line.removeprefix("* ") for line in render(entry, mine)]
-    return lines or [f"* nothing was said in {page.of} yet"]
-
-
-def _found(event: events.Found, own: bool) -> list[str]:  # noqa: ARG001
-    if not event.entries:
-        return [f"* nothing was found for: {clean_line(event.text)}"]
-    words = "|".join(re.escape(word) for word in sorted(event.text.split(), key=len, reverse=True))
-    lines = []
-    for entry in event.entries:
-        stamp = f"* [{entry.at[:10]} {entry.at[11:16]}Z] "
-        where = (
-            f"[{entry.to}] {entry.from_}" if entry.to[:1] == "#" else f"{entry.from_} to {entry.to}"
-        )
-        for line in entry.text.split("\n"):
-            marked = re.sub(words, r"*\g<0>*", line, flags=re.IGNORECASE)
-            lines.append(f"{stamp}{where}: {marked}")
-    return lines + (["* and there is more: narrow it with in, with, from, before"] * event.more)
-
-
-def _room(event: events.Room, own: bool) -> list[str]:  # noqa: ARG001
-    if event.topic:
-        return [f"* the topic of #{event.room}: {event.topic}"]
-    return [f"* #{event.room} has no topic: /topic {event.room} TEXT sets one"]
-
-
-def _rooms(event: events.Rooms, own: bool) -> list[str]:  # noqa: ARG001
-    if not event.rooms:
-        return ["* there is no room yet: /join ROOM makes one"]
-    lines = []
-    for room in event.rooms:
-        topic = f": {room.topic}" if room.topic else ""
-        lines.append(f"* #{room.room} ({room.members}){topic}")
-    return lines + ([f"* and {event.omitted} more"] if event.omitted else [])
-
-
-def _users(event: events.Users, own: bool) -> list[str]:  # noqa: ARG001
-    where = f"in #{event.room}" if event.room else "here"
-    lines, line = [], ""
-    for user in event.users:
-        name = user.user if user.away is None else f"{user.user} (away: {user.away})"
-        if line and len(line) + len(name) > _LIST_WIDTH:
-            lines.append(line)
-            line = ""
-        line += f", {name}" if line else f"* {where}: {name}"
-    lines.append(line or f"* nobody is {where}")
-    return lines + ([f"* and {event.omitted} more"] if event.omitted else [])
-
-
-def _help(event: events.Help, own: bool) -> list[str]:  # noqa: ARG001
-    return [f"* {line.usage:<{_USAGE_WIDTH}}  {line.help}" for line in event.commands]
-
-
-def _left(event: events.Left, own: bool) -> list[str]:  # noqa: ARG001
-    why = "" if event.reason == events.LEFT else f" ({event.reason})"
-    return [f"* {event.user} left #{event.room}{why}"]
-
-
-def _topic(event: events.Topic, own: bool) -> list[str]:  # noqa: ARG001
-    if event.text:
-        return [f"* {event.user} set the topic of #{event.room}: {event.text}"]
-    return [f"* {event.user} cleared the topic of #{event.room}"]
-
-
-def _renamed(event: events.Renamed, own: bool) -> list[str]:  # noqa: ARG001
-    where = f" in #{event.room}" if event.room else ""
-    return [f"* {event.user} is now {event.name}{where}"]
-
-
-_RENDER: dict[type[Event], Callable[..., list[str]]] = {
-    Message: _message,
-    events.Joined: lambda event, _: [f"* {event.user} joined #{event.room}"],
-    events.Left: _left,
-    events.Topic: _topic,
-    events.Renamed: _renamed,
-    events.Welcome: lambda event, _: [
-        f"* welcome {event.user}: /join ROOM enters a room, /help lists the commands, quit leaves"
-    ],
-    events.Error: lambda event, _: [f"! {clean_line(event.text)}"],
-    events.History: _history,
-    events.Found: _found,
-    events.Room: _room,
-    events.Rooms: _rooms,
-    events.Users: _users,
-    events.Help: _help,
-    events.Notice: lambda event, _: [f"* {clean_line(event.text)}"],
-}
