@@ -1,18 +1,21 @@
 """One connection: its stream, the tongue that it speaks, and the session that it carries.
 
-It finds out the tongue, has commands carried out as they come, ends what does not log in in time
-and what gives no sign of life, and holds back what its reader is not ready for (delivery.py).
+It finds out the tongue, has commands carried out as they come and as fast as limits allow, ends
+what does not log in in time and what gives no sign of life, and holds back what its reader is not
+ready for (delivery.py).
 """
 
 from __future__ import annotations
 
 import logging
 import socket
+import sys
 from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
 from selchat.certificate import Tls
+from selchat.gate import Gate, Handshakes, Refusal
 from selchat.hub.catchup import Catchup
 from selchat.hub.dispatch import TABLE, dispatch
 from selchat.hub.hub import Hub
@@ -21,18 +24,22 @@ from selchat.hub.state import Session
 from selchat.loop import Loop, Timer
 from selchat.model import events
 from selchat.model.commands import Command, Hello
+from selchat.pace import Pace, Rates
 from selchat.settings import ServerSettings
 from selchat.stream import Stream, Streams
 from selchat.tls import TlsStream
 from selchat.wire import Tongue
 from selchat.wire.sniff import TLS, Refused, sniff
+from selchat.wire.text import Text
 
 log = logging.getLogger(__name__)
 
-_ALLOWANCE = 1_000
-"""What one connection may ask for in a tick, in the costs of the dispatcher's table. The rest of
-what it sent waits for the next tick, so that a chunk full of questions neither keeps the others
-waiting nor makes more answers than a connection may have waiting."""
+_REFUSED_TIMEOUT = 5.0
+"""Seconds that are waited for what a connection speaks, to tell it that it may not come in."""
+
+_NEW, _QUEUED, _SHAKING, _KNOWN = range(4)
+"""How far a connection is: it has to say what it speaks, outside of TLS or inside; it waits for its
+turn in TLS handshakes; it is in one; what it speaks is known."""
 
 
 class House(Protocol):
@@ -43,6 +50,15 @@ class House(Protocol):
     streams: Streams
     hub: Hub
     tls: Tls | None
+    gate: Gate
+    handshakes: Handshakes
+    rates: Rates
+
+    def allow(self) -> int:
+        """The costs that a connection may use up now."""
+
+    def used(self, cost: int) -> None:
+        """So much of it was used."""
 
     def feed_later(self, connection: Connection) -> None:
         """Go on with it in the next tick: there is room, or it has more to ask."""
@@ -57,30 +73,51 @@ class Connection:
     While `catchup` is set, the reader is in the past: it is given entries from the log, not live
     ones, and `answers` holds, with the `seq` behind which each belongs, what it is to be answered
     on the way.
+
+    `address` is the peer's; `exempt` says that limits per address, and rates, are not for it.
+    `unwanted` is why it may not come in, and it is there only to be told so.
     """
 
     __slots__ = (
         "_alive",
         "_commands",
         "_house",
-        "_near",
+        "_hurry",
+        "_pace",
+        "_phase",
         "_pinged",
         "_refused",
+        "_rest",
         "_seen",
         "_timer",
+        "address",
         "answers",
         "catchup",
         "closing",
+        "exempt",
         "session",
         "stream",
         "tongue",
+        "unwanted",
     )
 
-    def __init__(self, house: House, sock: socket.socket, near: bool) -> None:
-        """`near` says that the peer is on this machine."""
+    def __init__(
+        self,
+        house: House,
+        sock: socket.socket,
+        address: str,
+        exempt: bool,
+        unwanted: Refusal | None = None,
+    ) -> None:
         self._house = house
-        self._near = near
+        self.address = sys.intern(address)
+        self.exempt = exempt
+        self.unwanted = unwanted
         self._alive = True
+        self._hurry: Timer | None = None  # until it is known what it speaks
+        self._pace: Pace | None = None  # once it has asked for something
+        self._phase = _NEW
+        self._rest: Timer | None = None  # while it is over its rates
         self._commands: Iterator[Command | events.Error] | None = None
         self._pinged = False
         self._refused = 0
@@ -91,7 +128,7 @@ class Connection:
         self.session: Session | None = None
         self.tongue: Tongue | None = None
         self._timer: Timer | None = house.loop.call_later(
-            house.settings.login_timeout, self._too_slow
+            house.settings.login_timeout if unwanted is None else _REFUSED_TIMEOUT, self._too_slow
         )
         self.stream: Stream | TlsStream = Stream(house.streams, sock, self)
 
@@ -99,6 +136,16 @@ class Connection:
     def bare(self) -> bool:
         """Whether its session ends with it."""
         return self.tongue is None or self.tongue.bare
+
+    @property
+    def near(self) -> bool:
+        """Whether the peer is on this machine."""
+        return self.address == "::1" or self.address.startswith("127.")
+
+    @property
+    def secured(self) -> bool:
+        """Whether it is inside TLS."""
+        return isinstance(self.stream, TlsStream)
 
     # From the stream
 
@@ -108,29 +155,9 @@ class Connection:
         if self.closing:
             return
         if self.tongue is None:
-            data = self._seen + data
-            kind = sniff(data)
-            if kind is None:
-                self._seen = data
-                return
-            self._seen = b""
-            tls = self._house.tls
-            if kind is TLS and tls is not None and isinstance(self.stream, Stream):
-                self.stream = TlsStream(self.stream, self, tls.context)
-                self.stream.received(data)
-                return
-            if isinstance(kind, Refused):
-                self._refuse(kind)
-                return
-            self.tongue = kind(self._house.settings.line_limit)
-            if (
-                self._house.settings.tls == "required"
-                and not self._near
-                and isinstance(self.stream, Stream)
-            ):
-                self._want_tls()
-                return
-        self._commands = self.tongue.receive(data)
+            self._find_out(self._seen + data)
+            return
+        self._commands = self._ask(self.tongue, data)
         self.work()
 
     def ended(self) -> None:
@@ -149,36 +176,136 @@ class Connection:
         self.closing = True
         self._commands = None
         self._stop_timer()
+        self._in_no_hurry()
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+        self._house.handshakes.end(self)
         self._house.forget(self)
         if self.session is not None:
             log.debug("%s lost the connection: %s", self.session.user.name, reason)
             lost(self._house.hub, self, events.LOST)
 
+    # What it speaks
+
+    def _find_out(self, data: bytes) -> None:
+        kind = sniff(data)
+        wants_tls = kind is TLS and self._house.tls is not None and not self.secured
+        if kind is None or wants_tls:
+            self._seen = data
+            if self._hurry is None:
+                seconds = self._house.settings.handshake_timeout
+                self._hurry = self._house.loop.call_later(seconds, self._too_slow)
+            if wants_tls:
+                self._want_handshake()
+            return
+        self._seen = b""
+        self._in_no_hurry()
+        self._phase = _KNOWN
+        if isinstance(kind, Refused):
+            self._refuse(kind)
+            return
+        self.tongue = kind(self._house.settings.line_limit)
+        if self.unwanted is not None:
+            self._stop_timer()
+            self._last_words(*self.unwanted)
+        elif self._house.settings.tls == "required" and not (self.near or self.secured):
+            self._want_tls()
+        else:
+            self._commands = self._ask(self.tongue, data)
+            self.work()
+
+    def _want_handshake(self) -> None:
+        if self._house.handshakes.begin(self):
+            self.shake_hands()
+        else:
+            self._phase = _QUEUED
+            self.listen()
+
+    def shake_hands(self) -> None:
+        """Begin the TLS handshake that the peer wants: it is its turn."""
+        if self.closing or self._house.tls is None or not isinstance(self.stream, Stream):
+            return
+        self._phase = _SHAKING
+        data, self._seen = self._seen, b""
+        self.stream = TlsStream(self.stream, self, self._house.tls.context, secured=self._secured)
+        self.stream.received(data)
+        self.listen()
+
+    def _secured(self) -> None:
+        self._house.handshakes.end(self)
+        self._in_no_hurry()
+        self._phase = _NEW
+
+    def _in_no_hurry(self) -> None:
+        if self._hurry is not None:
+            self._hurry.cancel()
+            self._hurry = None
+
     # What was asked
 
     def work(self) -> None:
-        """Carry out what came, until the allowance of this tick is used up."""
-        closing = self.closing
-        if self._commands is None or closing:
-            return
-        hub = self._house.hub
-        allowance = _ALLOWANCE
-        for item in self._commands:
+        """Carry out what came, as far as this tick and the rates allow; then read on, or not."""
+        if self._commands is not None and not self.closing and self._rest is None:
+            self._carry_out(self._commands)
+        self.listen()
+
+    def listen(self) -> None:
+        """Read the peer, unless there is a reason not to. These are all:"""
+        held = (
+            self.catchup is not None  # what it asks would be answered in the past
+            or self._commands is not None  # it asked for more than is allowed in a tick,
+            or self._rest is not None  # or for more than its rates allow
+            or self._phase == _QUEUED  # others shake hands first
+        )
+        if held is not self.stream.held:
+            self.stream.hold(held)
+
+    def _ask(self, tongue: Tongue, data: bytes) -> Iterator[Command | events.Error]:
+        if not self.exempt:
+            if self._pace is None:
+                self._pace = Pace(self._house.rates, self._house.loop.clock())
+            self._pace.take_bytes(len(data))
+        return tongue.receive(data)
+
+    def _carry_out(self, commands: Iterator[Command | events.Error]) -> None:
+        house, pace = self._house, self._pace
+        hub = house.hub
+        allowed = house.allow()
+        if pace is not None:
+            # At least one, as whoever is in debt would not be here.
+            allowed = min(allowed, int(pace.left(house.rates, house.loop.clock())) + 1)
+        left = allowed
+        for item in commands:
             if isinstance(item, events.Error):
                 hub.answer(self, item)
-                allowance -= 1
+                left -= 1
             else:
                 dispatch(hub, self, item)
-                allowance -= TABLE[type(item)].cost
+                left -= TABLE[type(item)].cost or 1
                 if self._refused >= 0:
                     self._log_in(item)
             if self.closing:
                 break
-            if allowance <= 0:
-                self.stream.hold(True)
-                self._house.feed_later(self)
+            if left <= 0:
+                break
+        else:
+            self._commands = None
+        house.used(allowed - left)
+        if self.closing:
+            self._commands = None
+            return
+        if pace is not None:
+            seconds = pace.spend(house.rates, allowed - left)
+            if seconds:
+                self._rest = house.loop.call_later(seconds, self._rested)
                 return
-        self._commands = None
+        if self._commands is not None:
+            house.feed_later(self)
+
+    def _rested(self) -> None:
+        self._rest = None
+        self._house.feed_later(self)
 
     def _log_in(self, command: Command) -> None:
         """After a command before the log-in: see whether it was one."""
@@ -214,8 +341,13 @@ class Connection:
         )
 
     def _too_slow(self) -> None:
-        if self.tongue is None:
+        self._in_no_hurry()
+        if self.unwanted is not None and self._phase == _NEW and not self._seen:
+            self.tongue = Text(self._house.settings.line_limit)  # the others speak first
+            self._last_words(*self.unwanted)
+        elif self.tongue is None:
             self.closing = True
+            self._stop_timer()
             self.stream.finish()
         else:
             seconds = self._house.settings.login_timeout
@@ -227,8 +359,9 @@ class Connection:
         """Once in a while: ping a peer that was silent, end it if that was no use."""
         settings = self._house.settings
         delay = settings.ping_after
-        if self._alive or self.stream.waiting or self.catchup is not None:
-            # Who has unread output is slow, not gone, and would read the ping too late.
+        if self._alive or self.stream.waiting or self.stream.held:
+            # Who has unread output is slow, not gone, and would read the ping too late; and whom
+            # we do not read cannot answer it.
             self._alive = self._pinged = False
         elif self._pinged:
             self.lose("ping-timeout", "no sign of life: connect again")

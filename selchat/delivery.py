@@ -26,6 +26,18 @@ from selchat.wire import Tongue
 
 log = logging.getLogger(__name__)
 
+TICK = 500
+"""What all connections together may ask for in a tick, in the costs of the dispatcher's table. The
+rest waits for the next ticks, in turn: so many messages take about 15 ms, for which who asks for
+little waits at most, however many ask for much. Nor do the answers of a tick become more than one
+connection may have waiting."""
+
+LEAST = 20
+"""What each connection may ask for all the same, so that a usual request is never late."""
+
+_PAGE = 100
+"""What a page for a reader that is behind takes from `TICK`."""
+
 
 class Delivery:
     """Tells connections what stands in `hub.out`, after the commit and never before.
@@ -39,12 +51,22 @@ class Delivery:
         self._hungry: dict[Connection, None] = {}  # what can be given more, in order
         self._failed: dict[Connection, Exception] = {}  # what cannot go on, and why
         self._seq = hub.log.newest  # of the last entry told
+        self._left = TICK
+        self._sharing = 1
 
     def feed_later(self, connection: Connection) -> None:
         """Go on with that connection in the next tick: there is room, or it has more to ask."""
         if not self._hungry:
             self._wake()
         self._hungry[connection] = None
+
+    def allow(self) -> int:
+        """The costs that a connection may use up now."""
+        return max(LEAST, self._left // self._sharing)
+
+    def used(self, cost: int) -> None:
+        """So much was used up."""
+        self._left -= cost
 
     def deliver(self) -> None:
         """Tell what there is to tell."""
@@ -102,34 +124,47 @@ class Delivery:
             self._failed[connection] = error
             return
         connection.answers = deque()
-        connection.stream.hold(True)  # what it asks would be answered in the past
+        connection.listen()
 
     def _feed(self) -> None:
-        """One page, or one allowance of commands, for each connection that is ready for it.
+        """One page, or a share of the commands, for each connection that is ready for it.
 
         All pages come before any command: what a command orders, or the end of a connection, is
-        committed and told in the next tick, so in this one no page may hold it.
+        committed and told in the next tick, so in this one no page may hold it. Whoever is not
+        reached is first in the next tick.
         """
         hungry, self._hungry = self._hungry, {}
+        self._left = left = TICK
         present = []
-        for connection in hungry:
+        turns = iter(hungry)
+        for connection in turns:
             if connection.stream.full:
                 continue  # it will say so when it is drained
             try:
-                if connection.catchup is None or self._feed_page(connection, connection.catchup):
+                if connection.catchup is None:
+                    left -= LEAST
                     present.append(connection)
+                else:
+                    left -= _PAGE
+                    self.used(_PAGE)
+                    if self._feed_page(connection, connection.catchup):
+                        present.append(connection)
             except Exception as error:  # noqa: BLE001  (it is told below)
                 self._failed[connection] = error
-        for connection in present:
+            if left <= 0:
+                break
+        for done, connection in enumerate(present):
             if connection.closing:
                 continue  # another's command took its session over
+            self._sharing = len(present) - done
             try:
                 connection.work()
             except Exception as error:  # noqa: BLE001
                 self._failed[connection] = error
-            else:
-                if connection not in self._hungry:
-                    connection.stream.hold(False)
+        self._sharing = 1
+        if rest := dict.fromkeys(turns):
+            self._hungry = rest | self._hungry
+            self._wake()
         failed, self._failed = self._failed, {}
         for connection, reason in failed.items():
             _end(connection, reason)

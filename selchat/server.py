@@ -19,10 +19,12 @@ from selchat.connection import Connection
 from selchat.control import Control
 from selchat.delivery import Delivery
 from selchat.errors import StartError
+from selchat.gate import SILENT, Gate, Handshakes
 from selchat.hub.hub import Hub
 from selchat.hub.sessions import settle
 from selchat.loop import Loop, Timer
 from selchat.model import events
+from selchat.pace import Rates
 from selchat.settings import ServerSettings
 from selchat.status import Status, status
 from selchat.store import Log
@@ -83,6 +85,11 @@ class Server:
         settle(self.hub)
         self.delivery = Delivery(self.hub, self._wake)
         self._upkeep = Upkeep(self.loop, self.log, self.hub)
+        self.gate = Gate(settings, self._time)
+        self.handshakes = Handshakes(settings.tls_handshakes, self._wake)
+        self.rates = Rates(
+            settings.rate, settings.rate_burst, settings.rate_bytes, settings.rate_burst_bytes
+        )
         self._connections: dict[Connection, None] = {}
         self._stopping = False
         self._clean = True
@@ -109,6 +116,14 @@ class Server:
             self.loop.close()
         return 0 if self._clean else 1
 
+    def allow(self) -> int:
+        """The costs that a connection may use up now."""
+        return self.delivery.allow()
+
+    def used(self, cost: int) -> None:
+        """So much of it was used."""
+        self.delivery.used(cost)
+
     def feed_later(self, connection: Connection) -> None:
         """Go on with that connection in the next tick."""
         self.delivery.feed_later(connection)
@@ -116,6 +131,7 @@ class Server:
     def forget(self, connection: Connection) -> None:
         """That connection is closed."""
         self._connections.pop(connection, None)
+        self.gate.leave(connection.address, connection.exempt, connection.unwanted is not None)
         if self._stopping and not self._connections:
             self.loop.stop()
 
@@ -159,16 +175,24 @@ class Server:
             return None
 
     def _accepted(self, sock: socket.socket, address: tuple[str, int]) -> None:
-        near = address[0] == "::1" or address[0].startswith("127.")
-        self._connections[Connection(self, sock, near)] = None
         log.debug("connection from %s port %d", *address)
+        exempt = self.gate.exempt(address[0])
+        refusal = self.gate.enter(address[0], exempt)
+        if refusal is SILENT:
+            sock.close()
+        else:
+            self._connections[Connection(self, sock, address[0], exempt, refusal)] = None
 
     def _end_tick(self) -> None:
+        self.handshakes.next_tick()
         self._upkeep.commit()
         self.delivery.deliver()
         self.streams.flush()
         if self.hub.out:
             self._wake()  # what was asked or broke just now is told in the next tick
+
+    def _time(self) -> float:
+        return self.loop.clock()
 
     def _wake(self) -> None:
         self.loop.call_later(0, _nothing)

@@ -191,6 +191,108 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
             "and frees what silent connections hold."
         ),
     ] = 60.0
+    handshake_timeout: Annotated[
+        float,
+        _seconds(
+            "Time from a connection's first byte until it is clear what it speaks, and its TLS "
+            "handshake is done. Ten seconds are many round trips over any network, and what "
+            "only dribbles holds a handshake's memory no longer. Who has said nothing yet has "
+            "login_timeout."
+        ),
+    ] = 10.0
+    tls_handshakes: Annotated[
+        int,
+        _count(
+            "TLS handshakes under way at a time. Further ones wait, unread, until one is done, "
+            "within handshake_timeout. 256 take some 10 MB, and let all clients come back after a "
+            "restart without one of them waiting for another's slow network.",
+            le=65_535,
+        ),
+    ] = 256
+    connections: Annotated[
+        int,
+        _count(
+            "Connections in all; over it, new ones are told that the server is full. 20,000 idle "
+            "ones take some 100 MB, or 600 MB with TLS. Each needs a descriptor: where ulimit -n "
+            "allows fewer, those beyond it wait in the backlog without a word.",
+            le=10_000_000,
+        ),
+    ] = 20_000
+    connections_per_address: Annotated[
+        int,
+        _count(
+            "Connections from one address, of IPv6 from one /64; over it, new ones are told so. 64 "
+            "let an office or a school behind one address talk, and keep one machine from taking "
+            "all the connections that there are.",
+            le=10_000_000,
+        ),
+    ] = 64
+    limits_exempt: Annotated[
+        str,
+        Meta(
+            description="Addresses and networks whose connections are not limited per address, in "
+            "rate and in registrations; none exempts nobody. This machine is, for bots and bridges "
+            "on it; behind a proxy or a tunnel on it that is everybody, so say none there.",
+            extra={
+                "takes": "addresses and networks separated by commas, such as 127.0.0.0/8, ::1, "
+                "or none",
+                "placeholder": "NETWORKS",
+            },
+        ),
+    ] = "127.0.0.0/8, ::1"
+    rate: Annotated[
+        float,
+        Meta(
+            ge=1.0,
+            le=1e9,
+            description="What one connection may ask for in a second, in the long run: a message "
+            "is 1, entering a room 2, a page of history or a search 200. Who asks for more is not "
+            "read for a while; nothing is lost. 100 are more than people and most bots ever say, "
+            "and a hundred that flood leave the server most of its time.",
+        ),
+    ] = 100.0
+    rate_burst: Annotated[
+        float,
+        Meta(
+            ge=1.0,
+            le=1e9,
+            description="What one connection may ask for at once, before it is slowed to rate. "
+            "2000 are a pasted file, or ten pages of history one after the other.",
+        ),
+    ] = 2_000.0
+    rate_bytes: Annotated[
+        int,
+        _bytes(
+            "Bytes a second that are read from one connection, in the long run. 64 KiB are the "
+            "longest line once a second, or a busy bot."
+        ),
+    ] = 65_536
+    rate_burst_bytes: Annotated[
+        int,
+        _bytes(
+            "Bytes that one connection may send at once, before it is slowed to rate_bytes. 1 MiB "
+            "is a long log that somebody pastes."
+        ),
+    ] = 1_048_576
+    memory_limit: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**50,
+            description="Resident memory over which new connections are told that the server is "
+            "full, while those that are there go on; 0 for none. 1 GiB is some ten times what a "
+            "thousand clients need.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 2**30
+    registrations_per_address: Annotated[
+        int,
+        _count(
+            "Accounts that may be registered from one address, of IPv6 from one /64, within an "
+            "hour. 10 let a class register together, and make taking names in bulk slow.",
+            le=1_000_000,
+        ),
+    ] = 10
     name_attempts: Annotated[
         int,
         _count(

@@ -13,6 +13,7 @@ from typing import Final
 
 from msgspec import ValidationError, convert
 
+from selchat.addresses import Networks
 from selchat.errors import UsageError
 from selchat.model import names
 from selchat.settings import VARIABLE_PREFIX, ServerSettings, SettingRow, documentation
@@ -85,6 +86,15 @@ def is_host(text: str) -> bool:
     return True
 
 
+def is_networks(text: str) -> bool:
+    """Whether `text` is a list of addresses and networks, or says that there is none."""
+    try:
+        Networks(text)
+    except ValueError:
+        return False
+    return True
+
+
 def shown(value: object) -> str:
     """`value` in quotes, escaped and shortened, for a line of error."""
     text = repr(value)
@@ -128,6 +138,8 @@ def _fits(value: object, row: SettingRow, *, text: bool) -> bool:
         return False
     if row.name == "host":
         return is_host(str(result))
+    if row.name == "limits_exempt":
+        return is_networks(str(result))
     return row.name != "data" or (result != "" and "\0" not in str(result))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
@@ -12,6 +11,7 @@ from msgspec import Struct
 
 from selchat import __version__
 from selchat.connection import Connection
+from selchat.gate import resident
 from selchat.hub.hub import Hub
 from selchat.store.sqlite import FILE, WAL
 
@@ -50,7 +50,8 @@ class Disk(Struct):
 
 class Status(Struct, tag_field="type", tag="status"):
     """What a server says of itself. `uptime` is in seconds, `memory` in bytes that are resident,
-    `connections` are counted by tongue, `newest` is a `seq`.
+    and over `memory_limit` (0: none) nobody new is let in; `connections` are counted by tongue,
+    `newest` is a `seq`.
 
     `entries` is how many the log has. The server leaves it to who asks to count them, since that
     takes longer than a tick may.
@@ -69,6 +70,7 @@ class Status(Struct, tag_field="type", tag="status"):
     backlog: Backlog
     disk: Disk
     entries: int | None = None
+    memory_limit: int = 0
 
 
 def status(hub: Hub, connections: Collection[Connection], folder: Path, uptime: float) -> Status:
@@ -78,7 +80,7 @@ def status(hub: Hub, connections: Collection[Connection], folder: Path, uptime: 
         version=__version__,
         pid=os.getpid(),
         uptime=round(uptime, 3),
-        memory=_memory(),
+        memory=resident(),
         connections=dict(Counter(map(_tongue, connections))),
         sessions=len(state.sessions),
         users=len(state.names),
@@ -103,6 +105,7 @@ def status(hub: Hub, connections: Collection[Connection], folder: Path, uptime: 
             _size(folder / FILE),
             _size(folder / WAL),
         ),
+        memory_limit=hub.settings.memory_limit,
     )
 
 
@@ -114,7 +117,7 @@ def lines(status: Status) -> list[str]:
     counted = "" if status.entries is None else f"{_count(status.entries, 'entry', 'entries')}, "
     rows = {
         "server": f"selchat {status.version}, process {status.pid}, up {_duration(status.uptime)}, "
-        f"{_bytes(status.memory)} of memory",
+        + _memory(status),
         "connections": f"{connections} ({tongues})" if connections else "0",
         "people": f"{status.users} online, {_count(status.sessions, 'session')}, "
         f"{_count(status.rooms, 'room')}",
@@ -135,12 +138,11 @@ def _tongue(connection: Connection) -> str:
     return "new" if connection.tongue is None else type(connection.tongue).__name__.lower()
 
 
-def _memory() -> int:
-    try:
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    except OSError:  # not Linux: the most that it ever was is what there is to know
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return pages * os.sysconf("SC_PAGE_SIZE")
+def _memory(status: Status) -> str:
+    used, limit = _bytes(status.memory), status.memory_limit
+    if limit and status.memory > limit:
+        return f"{used} of memory, OVER THE LIMIT of {_bytes(limit)}: nobody new is let in"
+    return f"{used} of memory" + (f" (limit {_bytes(limit)})" if limit else "")
 
 
 def _free(folder: Path) -> int:

@@ -86,6 +86,11 @@ class TlsStream:
         return self._stream.full
 
     @property
+    def held(self) -> bool:
+        """See `Stream`."""
+        return self._stream.held
+
+    @property
     def waiting(self) -> int:
         """See `Stream`."""
         return self._stream.waiting + sum(map(len, self._early))
@@ -180,8 +185,9 @@ class TlsStream:
             self._fail(error)
             return False
         self._flush()
-        if self._secured is not None:
-            self._secured()
+        secured, self._secured = self._secured, None
+        if secured is not None:
+            secured()
         if self._stream.state != OPEN:
             return False
         self.ready = True

@@ -121,7 +121,8 @@ class Door:
     def accept(self) -> tuple[Socket, tuple[str, int]]:
         if not self.waiting:
             raise BlockingIOError
-        return self.waiting.popleft(), ("127.0.0.1", 40_000)
+        sock = self.waiting.popleft()
+        return sock, (sock.address, 40_000)
 
     def close(self) -> None:
         del self.kernel.sockets[self.fd]
@@ -134,8 +135,9 @@ class Socket:
     does not read has none.
     """
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, address: str) -> None:
         self.kernel = kernel
+        self.address = address
         self.fd = kernel.descriptor(self)
         self.since = 0  # when it said the first thing that the server has not read
         self.room: int | None = None
@@ -279,6 +281,8 @@ class Stage:
         self.log = self.server.log
         self.log.id = "log"
         self.clients: dict[str, Socket] = {}
+        self.address = "127.0.0.1"
+        """Where whoever connects from now on comes from."""
         self._door = door
         _errors.texts.clear()
 
@@ -287,7 +291,7 @@ class Stage:
     def connect(self, name: str) -> Socket:
         """Open a connection that scripts call `name`, or give the one of that name."""
         if name not in self.clients:
-            self.clients[name] = Socket(self.kernel)
+            self.clients[name] = Socket(self.kernel, self.address)
             self._door.waiting.append(self.clients[name])
             self.tick()
         return self.clients[name]

@@ -9,20 +9,10 @@ from contextlib import suppress
 import pytest
 
 from tests.authority import trusting_nobody
-from tests.unit.playbook import Door, Socket, Stage
+from tests.unit.playbook import Stage
 
 FAR = ["192.0.2.7", "2001:db8::7", "::ffff:192.0.2.7", "::ffff:127.0.0.1", "10.127.0.1", "::"]
 """The mapped ones cannot occur (listening sockets take IPv6 alone); they would not pass either."""
-
-
-def at(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    """Who connects from now on does so from there."""
-    accept = Door.accept
-
-    def from_there(door: Door) -> tuple[Socket, tuple[str, int]]:
-        return accept(door)[0], (address, 40_000)
-
-    monkeypatch.setattr(Door, "accept", from_there)
 
 
 class Inside:
@@ -57,11 +47,9 @@ class Inside:
 
 
 @pytest.mark.parametrize("address", FAR)
-def test_required_refuses_plaintext_from_elsewhere(
-    monkeypatch: pytest.MonkeyPatch, address: str
-) -> None:
+def test_required_refuses_plaintext_from_elsewhere(address: str) -> None:
     stage = Stage(tls="required")
-    at(monkeypatch, address)
+    stage.address = address
     stage.say("alice", "alice", "/join dev")
     said, end = stage.get("alice")
     assert said.startswith("! this server wants TLS: ")
@@ -78,27 +66,27 @@ def test_required_refuses_plaintext_from_elsewhere(
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1"])
-def test_required_lets_this_machine_do_without(
-    monkeypatch: pytest.MonkeyPatch, address: str
-) -> None:
+def test_required_lets_this_machine_do_without(address: str) -> None:
     stage = Stage(tls="required")
-    at(monkeypatch, address)
+    stage.address = address
     stage.say("alice", "alice")
     assert stage.get("alice")[0].startswith("* welcome alice")
 
 
 @pytest.mark.parametrize("tls", ["on", "off"])
-def test_otherwise_all_may_do_without(monkeypatch: pytest.MonkeyPatch, tls: str) -> None:
+def test_otherwise_all_may_do_without(tls: str) -> None:
     stage = Stage(tls=tls)
-    at(monkeypatch, FAR[0])
+    stage.address = FAR[0]
     stage.say("alice", "alice")
     assert stage.get("alice")[0].startswith("* welcome alice")
 
 
-def test_a_handshake_has_as_long_as_a_log_in() -> None:
-    stage = Stage()
-    stage.connect("slow").say(b"\x16\x03\x01")
-    for _ in range(59):
+def test_a_handshake_has_its_time_from_its_first_byte() -> None:
+    stage = Stage(handshake_timeout=10.0)
+    stage.connect("slow")
+    stage.advance(30)
+    stage.clients["slow"].say(b"\x16\x03\x01")
+    for _ in range(9):
         stage.advance(1)
         stage.clients["slow"].say(b"\x02")  # a byte a second
     assert stage.get("slow") == []

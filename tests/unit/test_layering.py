@@ -37,6 +37,8 @@ ROOMS = (
                 "upkeep.py",
                 "retention.py",
                 "certificate.py",
+                "gate.py",
+                "pace.py",
             ),
             *("control.py", "status.py", "operate.py"),
         ),
@@ -46,7 +48,12 @@ ROOMS = (
     Room(2, "wire", ("wire/",)),
     Room(2, "store", ("store/",)),
     Room(
-        1, "words", ("__init__.py", "errors.py", "settings.py", "sources.py", "scram.py", "model/")
+        1,
+        "words",
+        (
+            *("__init__.py", "addresses.py", "errors.py", "settings.py", "sources.py"),
+            *("scram.py", "model/"),
+        ),
     ),
     Room(0, "machine", ("loop.py", "stream.py", "tls.py")),
 )
@@ -70,7 +77,8 @@ PURE_CLIENT = (
     *("paint", "profiles", "state", "window"),
 )
 LOGIC = (
-    *("model/", "wire/", "hub/", "errors.py", "settings.py", "sources.py", "scram.py"),
+    *("model/", "wire/", "hub/", "addresses.py", "errors.py", "settings.py", "sources.py"),
+    "scram.py",
     *(f"client/{name}.py" for name in PURE_CLIENT),
 )
 
