@@ -55,7 +55,7 @@ ROOMS = (
             *("scram.py", "model/"),
         ),
     ),
-    Room(0, "machine", ("loop.py", "stream.py", "tls.py")),
+    Room(0, "machine", ("loop.py", "stream.py", "tls.py", "derive.py", "pbkdf2.py")),
 )
 
 #: Nowhere: there is one loop.
