@@ -66,6 +66,7 @@ class Tls:
         except (OSError, ValueError) as error:  # SSLError is an OSError
             raise StartError(_unusable(error, cert, key)) from None
         self.context = context
+        self.certificate = found
         self.fingerprint = fingerprint(found)
 
 

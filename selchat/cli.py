@@ -45,6 +45,8 @@ commands for the operator, each with --help:
   selchat-server status          how the running server is doing
   selchat-server backup FILE     copy the log, while the server runs or without one
   selchat-server check           check that the log is sound
+  selchat-server admin           list, add or remove those who see to the server
+  selchat-server invite          make an invitation to register with
 
 where settings come from, the later wins:
   defaults < the TOML file (--config) < environment < flags
@@ -61,6 +63,8 @@ _OPERATOR = {
     "status": ("How the running server is doing.", "[--json]"),
     "backup": ("Copy the log to FILE, while the server runs or without one.", "FILE [--force]"),
     "check": ("Check that the log is sound, while the server runs or without one.", ""),
+    "admin": ("List, add or remove the admins of the server.", "[list|add NAME|remove NAME]"),
+    "invite": ("Make an invitation, with which an account can be registered.", "[--uses N]"),
 }
 _ALONE = {"-h", "--help", "--version", "--json", "--force"}
 """Flags that take no value."""
@@ -197,6 +201,22 @@ def operator_parser(name: str) -> _Parser:
     if name == "backup":
         parser.add_argument("file", metavar="FILE", help="where the copy is to be")
         parser.add_argument("--force", action="store_true", help="replace FILE if it is there")
+    if name == "admin":
+        parser.add_argument(
+            "action",
+            choices=("list", "add", "remove"),
+            nargs="?",
+            default="list",
+            help="what to do",
+        )
+        parser.add_argument("user", metavar="NAME", nargs="?", default="", help="the account")
+    if name == "invite":
+        parser.add_argument(
+            "--uses", metavar="N", type=_uses, default=1, help="how many accounts (default: 1)"
+        )
+        parser.add_argument(
+            "--days", metavar="DAYS", type=_days, default=7.0, help="for how long (default: 7)"
+        )
     parser.add_argument("--config", metavar="FILE", help="the server's TOML file with settings")
     for row in documentation():
         text = "the server's data folder, where it is not its default or in the TOML file"
@@ -210,12 +230,14 @@ def _server(arguments: Sequence[str] | None) -> int:
     name = _operator_command(words)
     parser = server_parser() if name is None else operator_parser(name)
     given = vars(parser.parse_all(words))
-    own = {key: given.pop(key) for key in ("file", "force", "json") if key in given}
-    settings = _settings(given.pop("config"), {k: v for k, v in given.items() if v is not None})
+    own = {}
     if name is not None:
         from selchat import operate
 
-        return operate.run(name, settings, **own)
+        own = {key: given.pop(key) for key in operate.Asked._fields if key in given}
+    settings = _settings(given.pop("config"), {k: v for k, v in given.items() if v is not None})
+    if name is not None:
+        return operate.run(name, settings, operate.Asked(**own))
     for line in unknown_variables(os.environ):
         _say("selchat-server", line)
 
@@ -309,6 +331,20 @@ def _fingerprint(text: str) -> str:
             f"{shown(text)} is none; it is SHA256: and 43 letters, digits, + and /"
         )
     return text
+
+
+def _uses(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 1_000_000:
+        raise ValueError
+    return number
+
+
+def _days(text: str) -> float:
+    days = float(text)
+    if not 0 < days <= 3_650:
+        raise ValueError
+    return days
 
 
 def _seconds(text: str) -> float:

@@ -23,8 +23,9 @@ from selchat.hub.sessions import lost
 from selchat.hub.state import Session
 from selchat.loop import Loop, Timer
 from selchat.model import events
-from selchat.model.commands import Command, Hello
+from selchat.model.commands import Command
 from selchat.pace import Pace, Rates
+from selchat.scram import binding
 from selchat.settings import ServerSettings
 from selchat.stream import Stream, Streams
 from selchat.tls import TlsStream
@@ -80,10 +81,12 @@ class Connection:
 
     __slots__ = (
         "_alive",
+        "_certificate",
         "_commands",
         "_house",
         "_hurry",
         "_pace",
+        "_paused",
         "_phase",
         "_pinged",
         "_refused",
@@ -95,6 +98,7 @@ class Connection:
         "catchup",
         "closing",
         "exempt",
+        "login",
         "session",
         "stream",
         "tongue",
@@ -113,9 +117,12 @@ class Connection:
         self.address = sys.intern(address)
         self.exempt = exempt
         self.unwanted = unwanted
+        self.login: object | None = None
         self._alive = True
+        self._certificate = b""  # that of the server on this connection, in DER form
         self._hurry: Timer | None = None  # until it is known what it speaks
         self._pace: Pace | None = None  # once it has asked for something
+        self._paused = False  # while a password is being computed
         self._phase = _NEW
         self._rest: Timer | None = None  # while it is over its rates
         self._commands: Iterator[Command | events.Error] | None = None
@@ -146,6 +153,40 @@ class Connection:
     def secured(self) -> bool:
         """Whether it is inside TLS."""
         return isinstance(self.stream, TlsStream)
+
+    @property
+    def safe(self) -> bool:
+        """Whether nobody on the way can read what it says."""
+        return self.near or self.secured
+
+    @property
+    def binding(self) -> bytes | None:
+        """What binds a log-in to this TLS connection."""
+        return binding(self._certificate) if self._certificate else None
+
+    # From the hub
+
+    def pause(self) -> None:
+        """Carry out no further command until `go_on`."""
+        self._paused = True
+
+    def go_on(self) -> None:
+        """What it waited for is there."""
+        self._paused = False
+        if not self.closing:
+            self._log_in()
+            self._house.feed_later(self)
+
+    def expect_secret(self, secret: bool) -> None:
+        """Whether the next line is a password."""
+        if self.tongue is not None:
+            self.tongue.expect_secret(secret)
+
+    def login_refused(self) -> None:
+        """A log-in was refused: too many, and the connection ends."""
+        self._refused += 1
+        if self._refused > self._house.settings.name_attempts and not self.closing:
+            self._last_words("too-many-attempts", "too many log-ins were refused: connect again")
 
     # From the stream
 
@@ -228,6 +269,7 @@ class Connection:
             return
         self._phase = _SHAKING
         data, self._seen = self._seen, b""
+        self._certificate = self._house.tls.certificate
         self.stream = TlsStream(self.stream, self, self._house.tls.context, secured=self._secured)
         self.stream.received(data)
         self.listen()
@@ -246,7 +288,8 @@ class Connection:
 
     def work(self) -> None:
         """Carry out what came, as far as this tick and the rates allow; then read on, or not."""
-        if self._commands is not None and not self.closing and self._rest is None:
+        idle = self._rest is None and not self._paused
+        if self._commands is not None and not self.closing and idle:
             self._carry_out(self._commands)
         self.listen()
 
@@ -256,6 +299,7 @@ class Connection:
             self.catchup is not None  # what it asks would be answered in the past
             or self._commands is not None  # it asked for more than is allowed in a tick,
             or self._rest is not None  # or for more than its rates allow
+            or self._paused  # a password is being computed
             or self._phase == _QUEUED  # others shake hands first
         )
         if held is not self.stream.held:
@@ -284,10 +328,8 @@ class Connection:
                 dispatch(hub, self, item)
                 left -= TABLE[type(item)].cost or 1
                 if self._refused >= 0:
-                    self._log_in(item)
-            if self.closing:
-                break
-            if left <= 0:
+                    self._log_in()
+            if self.closing or self._paused or left <= 0:
                 break
         else:
             self._commands = None
@@ -300,28 +342,22 @@ class Connection:
             if seconds:
                 self._rest = house.loop.call_later(seconds, self._rested)
                 return
-        if self._commands is not None:
+        if self._commands is not None and not self._paused:
             house.feed_later(self)
 
     def _rested(self) -> None:
         self._rest = None
         self._house.feed_later(self)
 
-    def _log_in(self, command: Command) -> None:
+    def _log_in(self) -> None:
         """After a command before the log-in: see whether it was one."""
         settings = self._house.settings
-        if self.session is not None and self.tongue is not None:
+        if self._refused >= 0 and self.session is not None and self.tongue is not None:
             self._refused = -1
             self.tongue.welcomed()
             self._stop_timer()
             if self.tongue.pinged:
                 self._timer = self._house.loop.call_later(settings.ping_after, self._look_alive)
-        elif isinstance(command, Hello):
-            self._refused += 1
-            if self._refused > settings.name_attempts:
-                self._last_words(
-                    "too-many-attempts", "too many log-ins were refused: connect again"
-                )
 
     # What is wrong
 

@@ -16,7 +16,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -45,10 +45,14 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class Question(msgspec.Struct):
-    """What is asked for, by its name."""
+class Question(msgspec.Struct, omit_defaults=True):
+    """What is asked for, by its name; what it takes besides depends on that."""
 
     type: str
+    name: str = ""
+    on: bool | None = None
+    uses: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
+    days: Annotated[float, msgspec.Meta(gt=0, le=3_650)] = 7.0
 
 
 class Failure(msgspec.Struct, tag_field="type", tag="error"):
@@ -61,7 +65,10 @@ class Control:
     """The server's end. `answers` has, for each name that can be asked for, what gives it."""
 
     def __init__(
-        self, loop: Loop, folder: Path, answers: Mapping[str, Callable[[], msgspec.Struct]]
+        self,
+        loop: Loop,
+        folder: Path,
+        answers: Mapping[str, Callable[[Question], msgspec.Struct]],
     ) -> None:
         """Listen in `folder`, which this process holds. Raises OSError where that cannot be."""
         self.loop = loop
@@ -97,7 +104,7 @@ class Control:
                 known = ", ".join(self._answers)
                 text = f"{shown(question.type)} cannot be asked for; this server knows {known}"
                 return _line(Failure(text))
-            return _line(give())
+            return _line(give(question))
         except msgspec.MsgspecError as error:
             return _line(Failure(f'that is no question such as {{"type":"status"}}: {error}'))
         except SelchatError as error:
@@ -142,12 +149,12 @@ class _Peer:
         self._control.peers.discard(self)
 
 
-def ask(folder: Path, name: str, kind: type[T], patience: float = _PATIENCE) -> T:
+def ask(folder: Path, question: Question, kind: type[T], patience: float = _PATIENCE) -> T:
     """Ask the server that runs on that data folder. For the operator's own process: it waits.
 
     Raises `NoServer` where none runs there, `StartError` where it cannot or does not answer.
     """
-    line = _exchange(folder, _line(Question(name)), patience)
+    line = _exchange(folder, _line(question), patience)
     try:
         answer = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
         if answer.get("type") == b'"error"':

@@ -75,11 +75,7 @@ class Delivery:
         for item in out:
             if isinstance(item, Told):
                 # However much comes in a tick, a reader is given only so much beyond its limit.
-                if (
-                    item.peers is not run.peers
-                    or item.own is not run.own
-                    or run.weight > PAGE_TEXT
-                ):
+                if item.peers is not run.peers or item.own is not run.own or run.weight > PAGE_TEXT:
                     run.give(self)
                     run = _Run(item.peers, item.own)
                 run.tell(item)

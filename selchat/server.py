@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import signal
 import socket
 import sys
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
+from selchat.audit import Audit
 from selchat.certificate import Tls
 from selchat.connection import Connection
-from selchat.control import Control
+from selchat.control import Control, Question
 from selchat.delivery import Delivery
+from selchat.derive import Deriver
 from selchat.errors import StartError
 from selchat.gate import SILENT, Gate, Handshakes
+from selchat.hub.admin import excluded
 from selchat.hub.hub import Hub
 from selchat.hub.sessions import settle
-from selchat.loop import Loop, Timer
+from selchat.loop import Loop
 from selchat.model import events
+from selchat.operators import StillWorld, operators
 from selchat.pace import Rates
 from selchat.settings import ServerSettings
 from selchat.status import Status, status
@@ -37,19 +38,18 @@ from selchat.upkeep import Upkeep
 log = logging.getLogger(__name__)
 
 
-class _World(NamedTuple):
-    """Clock, timers and chance, for the hub."""
+class _World(StillWorld):
+    """Clock, timers, chance and the helper process, for the hub."""
 
-    loop: Loop
+    def __init__(self, loop: Loop, deriver: Deriver) -> None:
+        self._loop = loop
+        self._deriver = deriver
 
-    def now(self) -> int:
-        return time.time_ns() // 1_000_000
+    def call_later(self, *when: Any) -> Timer:
+        return self._loop.call_later(*when)
 
-    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
-        return self.loop.call_later(delay, callback)
-
-    def secret(self) -> str:
-        return secrets.token_urlsafe(24)
+    def derive(self, *what: Any) -> Request:
+        return self._deriver.derive(*what)
 
 
 class Server:
@@ -79,12 +79,16 @@ class Server:
             self.log = _open_log(settings)
             undone.callback(self.log.close)
             self.tls = _open_tls(settings)
+            password = _server_password(settings)
             undone.pop_all()
-        self.hub = Hub(self.log, settings, _World(self.loop))
+        self._deriver = Deriver(self.loop)
+        self.hub = Hub(self.log, settings, _World(self.loop, self._deriver))
+        self.hub.password = password
         self.hub.restore()
         settle(self.hub)
         self.delivery = Delivery(self.hub, self._wake)
         self._upkeep = Upkeep(self.loop, self.log, self.hub)
+        self._audit = Audit(data_folder(settings.data) if settings.store == "disk" else None)
         self.gate = Gate(settings, self._time)
         self.handshakes = Handshakes(settings.tls_handshakes, self._wake)
         self.rates = Rates(
@@ -113,6 +117,8 @@ class Server:
             if self._control is not None:
                 self._control.close()
             self._upkeep.close()
+            self._audit.close()
+            self._deriver.close()
             self.loop.close()
         return 0 if self._clean else 1
 
@@ -147,7 +153,10 @@ class Server:
             self.loop.stop()
 
     def _reload(self) -> None:
-        """Read the certificate again. Who is connected stays so."""
+        """Read the certificate again, and begin a new audit log if the old one was moved away. Who
+        is connected stays so.
+        """
+        self._audit.reopen()
         if self.tls is None:
             return
         try:
@@ -161,11 +170,13 @@ class Server:
         folder = data_folder(self.settings.data)
         started = self.loop.clock()
 
-        def report() -> Status:
+        def report(_: Question) -> Status:
             return status(self.hub, self._connections, folder, self.loop.clock() - started)
 
         try:
-            return Control(self.loop, folder, {"status": report})
+            return Control(
+                self.loop, folder, {"status": report, **operators(self.hub, self.commit)}
+            )
         except OSError as error:  # people can chat all the same
             log.warning(
                 "there is no control socket (%s: %s), so 'selchat-server status' finds no server",
@@ -176,6 +187,9 @@ class Server:
 
     def _accepted(self, sock: socket.socket, address: tuple[str, int]) -> None:
         log.debug("connection from %s port %d", *address)
+        if excluded(self.hub, address[0]):
+            sock.close()  # whoever is banned is worth no more
+            return
         exempt = self.gate.exempt(address[0])
         refusal = self.gate.enter(address[0], exempt)
         if refusal is SILENT:
@@ -183,9 +197,14 @@ class Server:
         else:
             self._connections[Connection(self, sock, address[0], exempt, refusal)] = None
 
+    def commit(self) -> None:
+        """Commit what was applied."""
+        self._upkeep.commit()
+        self._audit.write(self.hub.take_notes())
+
     def _end_tick(self) -> None:
         self.handshakes.next_tick()
-        self._upkeep.commit()
+        self.commit()
         self.delivery.deliver()
         self.streams.flush()
         if self.hub.out:
@@ -279,6 +298,20 @@ def _open_tls(settings: ServerSettings) -> Tls | None:
         return None
     folder = data_folder(settings.data) if settings.store == "disk" else None
     return Tls(folder, settings.cert, settings.key)
+
+
+def _server_password(settings: ServerSettings) -> str | None:
+    path = settings.server_password_file
+    if path is None:
+        return None
+    try:
+        lines = Path(path).read_text("utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise StartError(f"server_password_file: {path} cannot be read: {why}") from None
+    if not lines or not lines[0].strip():
+        raise StartError(f"server_password_file: the first line of {path} is empty: write one")
+    return lines[0].strip()
 
 
 def _listen(settings: ServerSettings) -> list[socket.socket]:

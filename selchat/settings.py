@@ -418,9 +418,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     ] = 90.0
     accounts: Annotated[
         int,
-        _count(
-            "Accounts there may be. Each takes about 1 KiB of memory for good.", le=10_000_000
-        ),
+        _count("Accounts there may be. Each takes about 1 KiB of memory for good.", le=10_000_000),
     ] = 100_000
     sessions_per_account: Annotated[
         int,
@@ -430,14 +428,6 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
             le=10_000,
         ),
     ] = 20
-    registrations_per_address: Annotated[
-        int,
-        _count(
-            "Accounts that may be registered from one address in an hour. Five let a family or "
-            "an office begin, and keep a program from taking all names.",
-            le=1_000_000,
-        ),
-    ] = 5
     rooms: Annotated[
         int,
         _count(
@@ -456,9 +446,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     ] = 200
     members_per_room: Annotated[
         int,
-        _count(
-            "Members that a room may have: what one says is sent to all of them.", le=1_000_000
-        ),
+        _count("Members that a room may have: what one says is sent to all of them.", le=1_000_000),
     ] = 20_000
     bans_per_room: Annotated[
         int,

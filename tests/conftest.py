@@ -8,6 +8,7 @@ a machine cannot have (IPv6, many descriptors) stays a reason.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 from typing import TypeVar
 
@@ -15,6 +16,10 @@ import pytest
 from hypothesis import settings
 
 REQUIRE_ALL = bool(os.environ.get("SELCHAT_REQUIRE_ALL"))
+
+# A program that is started in the background, without a terminal, is told to ignore Ctrl-C, and so
+# would be all that it starts. Ours are to be interrupted.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: a busy machine is no bug. In CI the same examples each time, so that a red build
 # is red for what was pushed; at a desk new ones each time, which is how new bugs are found.

@@ -21,8 +21,8 @@ from selchat.loop import READ, Loop
 from selchat.model.clean import clean_line
 from selchat.model.events import Error, Event
 from selchat.settings import ClientOptions
-from selchat.wire.rendering import render
 from selchat.wire.framing import Lines
+from selchat.wire.rendering import render
 
 _WINDOW = 1_000
 """Commands on their way at a time. More of a long input is not read until answers come."""

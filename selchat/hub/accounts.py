@@ -68,7 +68,9 @@ def _invitation(hub: Hub, word: str | None) -> int:
     for number, one in hub.state.invitations.items():
         if one.word == hashed and one.until > hub.time():
             return number
-    raise Refusal("invitation-required", "that invitation is not, or no more, good: ask for another")
+    raise Refusal(
+        "invitation-required", "that invitation is not, or no more, good: ask for another"
+    )
 
 
 def passwd(hub: Hub, session: Session, command: commands.Passwd) -> None:

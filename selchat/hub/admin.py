@@ -1,4 +1,4 @@
-"""What the admins of the server do, and its operator: keep people out, let them in, tell them all."""
+"""What the admins of the server do, and its operator: keep people out, let them in, tell all."""
 
 from __future__ import annotations
 
@@ -139,7 +139,8 @@ def make_admin(hub: Hub, name: str, on: bool) -> User:
         known = ", ".join(one.name for one in list(hub.state.accounts.values())[:10])
         raise Refusal(
             "no-such-user",
-            f"{name} is no account: it has to /register first" + (f" (known: {known})" * bool(known)),
+            f"{name} is no account: it has to /register first"
+            + (f" (known: {known})" * bool(known)),
         )
     if user.account.admin is not on:
         hub.order(events.Admin, user.id, on, OPERATOR)
@@ -165,4 +166,3 @@ def invitation(hub: Hub, uses: int, days: float) -> str:
     hub.order(events.Invitation, sessions.hashed(word), uses, until)
     hub.note(OPERATOR, "invite", text=f"{uses} until {until}")
     return word
-

@@ -22,7 +22,7 @@ def delete(hub: Hub, session: Session, command: commands.Delete) -> None:
     fact = said.fact
     assert isinstance(fact, events.Message)
     own = said.author == session.user.id
-    if not own and not _moderates(hub, session.user, fact.to):
+    if not own and not _moderates(session.user, fact.to):
         raise Refusal(
             "not-allowed", "that takes its author, or a moderator of the room: ask one of them"
         )
@@ -73,11 +73,13 @@ def _find(hub: Hub, session: Session, to: str, seq: int | None, name: str) -> En
         ]
     found = [one for one in found if heard(hub, user, one)]
     if not found or not isinstance(found[-1].fact, events.Message):
-        raise Refusal("no-such-message", f"there is no such message in {to[:33]}: /history {to[:33]}")
+        raise Refusal(
+            "no-such-message", f"there is no such message in {to[:33]}: /history {to[:33]}"
+        )
     return found[-1]
 
 
-def _moderates(hub: Hub, user: User, to: str) -> bool:
+def _moderates(user: User, to: str) -> bool:
     room = user.rooms.get(names.key(to[1:])) if to[:1] == "#" else None
     return room is not None and (room.role(user) != events.MEMBER or is_admin(user))
 

@@ -75,9 +75,7 @@ TABLE: dict[type[Command], Row] = {
     commands.History: Row(
         messages.history, Who.USER, 200, "show the last N things said in #ROOM or with @USER"
     ),
-    commands.Search: Row(
-        search.search, Who.USER, 200, "find what was said where you can read"
-    ),
+    commands.Search: Row(search.search, Who.USER, 200, "find what was said where you can read"),
     commands.Edit: Row(
         corrections.edit, Who.USER, 50, "change what you said last in #ROOM or to @USER"
     ),
@@ -95,7 +93,9 @@ TABLE: dict[type[Command], Row] = {
         personal.block, Who.USER, 5, "hear nothing of USER; without a name, list them"
     ),
     commands.Unblock: Row(personal.unblock, Who.USER, 5, "hear USER again"),
-    commands.MuteRoom: Row(personal.mute_room, Who.USER, 2, "stay in a room and hear nothing of it"),
+    commands.MuteRoom: Row(
+        personal.mute_room, Who.USER, 2, "stay in a room and hear nothing of it"
+    ),
     commands.UnmuteRoom: Row(personal.unmute_room, Who.USER, 2, "hear a room again"),
     commands.Invite: Row(roles.invite, Who.USER, 5, "let USER enter a room that is private"),
     commands.Kick: Row(roles.kick, Who.MODERATOR, 5, "put USER out of a room", audit=True),
@@ -113,9 +113,7 @@ TABLE: dict[type[Command], Row] = {
     commands.BanAddress: Row(
         admin.ban_address, Who.ADMIN, 200, "refuse an address or network", audit=True
     ),
-    commands.UnbanAddress: Row(
-        admin.unban_address, Who.ADMIN, 20, "accept it again", audit=True
-    ),
+    commands.UnbanAddress: Row(admin.unban_address, Who.ADMIN, 20, "accept it again", audit=True),
     commands.Help: Row(help_, Who.ANYBODY, 1, "list the commands"),
     commands.Quit: Row(sessions.quit_, Who.ANYBODY, 0, "leave the chat"),
     commands.Ping: Row(ping, Who.ANYBODY, 1, ""),
@@ -153,8 +151,11 @@ def _note(hub: Hub, session: Session, command: Any) -> None:
     whom = getattr(command, "user", "") or getattr(command, "network", "")
     room = getattr(command, "room", "")
     parts = ["#" + room] if room else []
-    parts += [str(getattr(command, key)) for key in ("role", "on", "hours", "text")
-              if getattr(command, key, None)]
+    parts += [
+        str(getattr(command, key))
+        for key in ("role", "on", "hours", "text")
+        if getattr(command, key, None)
+    ]
     hub.note(session.user.name, commands.name(type(command)), whom, " ".join(parts))
 
 

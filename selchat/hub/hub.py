@@ -221,7 +221,9 @@ class Hub:
                 assert item.command is not None
                 error = Error(item.command.id, refusal.code, refusal.text)
                 self.answer(item.peer, error, item.command)
-                if isinstance(item.command, Hello | Auth | Secret):  # whoever it is now, it can come again
+                if isinstance(
+                    item.command, Hello | Auth | Secret
+                ):  # whoever it is now, it can come again
                     if item.peer.session is not None:
                         item.peer.session.attach(None)
                     self.close(item.peer)
@@ -236,6 +238,11 @@ class Hub:
     def note(self, who: str, what: str, whom: str = "", text: str = "") -> None:
         """Add a line to the audit log, when what it says is committed."""
         self.audit.append(Noted(self.time(), who, what, whom, text))
+
+    def take_notes(self) -> list[Noted]:
+        """What is to be added to the audit log now."""
+        notes, self.audit = self.audit, []
+        return notes
 
     def answer(self, peer: Peer | None, event: Event, command: Command | None = None) -> None:
         """Tell one connection alone; nobody where it is None."""
@@ -256,7 +263,7 @@ class Hub:
     # Who and where
 
     def room(self, text: str, user: User) -> Room:
-        """The room of that name that `user` may see, with or without `#`. Refusal `no-such-room`."""
+        """The room of that name (or `#name`) that `user` may see. Refusal `no-such-room`."""
         name = text.removeprefix("#")
         room = self.state.rooms.get(names.key(name))
         if room is None or not sees(user, room):
@@ -284,9 +291,7 @@ class Hub:
         user = self.state.named(names.key(name))
         if user is None or (user.account is None and asker in user.blocked):
             known = {
-                key: each
-                for key, each in self._some(self.state.names)
-                if asker not in each.blocked
+                key: each for key, each in self._some(self.state.names) if asker not in each.blocked
             }
             hint = _guess(name, known) or "/who lists who is here"
             raise Refusal("no-such-user", f"there is no user {_short(name)} here: {hint}")

@@ -148,11 +148,15 @@ def _by_device(hub: Hub, peer: Peer, command: commands.Hello, token: str) -> Non
         user, number = found
         account = user.account
         assert account is not None
-        fresh = _age(hub, account.devices[number].used) < hub.settings.device_lifetime
+        fresh = _age(hub, account.devices[number].used) < timedelta(
+            days=hub.settings.device_lifetime
+        )
         if fresh and names.key(command.user) == names.key(user.name):
             sessions.open_account(hub, peer, user, command, command, device=number)
             return
-    raise Refusal("device-unknown", "this client is not remembered any more: log in with a password")
+    raise Refusal(
+        "device-unknown", "this client is not remembered any more: log in with a password"
+    )
 
 
 def _age(hub: Hub, at: str) -> timedelta:
@@ -291,9 +295,7 @@ def _wait(hub: Hub, peer: Peer, name: str) -> None:
         return
     wait = hub.delays.wait(peer.address, names.key(name), hub.world.now() / 1000)
     if wait > 0:
-        raise Refusal(
-            "wait", f"too many wrong passwords: try again in {ceil(wait)} seconds"
-        )
+        raise Refusal("wait", f"too many wrong passwords: try again in {ceil(wait)} seconds")
 
 
 def _failed(hub: Hub, peer: Peer, name: str) -> None:

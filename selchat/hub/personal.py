@@ -21,8 +21,7 @@ def block(hub: Hub, session: Session, command: commands.Block) -> None:
         blocked = sorted(other.name for other in user.blocked)
         shown = ", ".join(blocked[:_SHOWN]) + (", …" if len(blocked) > _SHOWN else "")
         text = f"you block {shown}" if blocked else "you block nobody"
-        hub.answer(session.peer, events.Notice("blocked", text), command)
-        hub.done(session, command)
+        hub.answer(session.peer, events.Notice("blocked", text, command.id), command)
         return
     other = hub.user(command.user)
     if other is user:

@@ -165,9 +165,7 @@ def kick(hub: Hub, session: Session, command: commands.Kick) -> None:
     hub.done(session, command, entry)
 
 
-def put_out(
-    hub: Hub, session: Session, room: Room, user: User, why: str, text: str
-) -> Entry:
+def put_out(hub: Hub, session: Session, room: Room, user: User, why: str, text: str) -> Entry:
     """Take a user out of a room, and tell it and the members."""
     by = session.user.name
     return hub.order_in(room, events.Left, user.name, why, by, text, by=session, user=user)

@@ -54,7 +54,8 @@ def _may_enter(hub: Hub, user: User, room: Room | None, name: str) -> None:
     settings = hub.settings
     if len(user.rooms) >= settings.rooms_per_user:
         raise Refusal(
-            "too-many-rooms", f"you are in {len(user.rooms)} rooms: /leave one before you enter more"
+            "too-many-rooms",
+            f"you are in {len(user.rooms)} rooms: /leave one before you enter more",
         )
     if room is None:
         if len(hub.state.rooms) >= settings.rooms:

@@ -13,9 +13,7 @@ from selchat.model import commands, events
 from selchat.model.clean import clean_line
 
 
-def open_guest(
-    hub: Hub, peer: Peer, hello: commands.Hello, command: commands.Command
-) -> None:
+def open_guest(hub: Hub, peer: Peer, hello: commands.Hello, command: commands.Command) -> None:
     """Begin a session of a new guest; `command` is answered."""
     name = hub.free_name(hello.user)
     token = None if peer.bare else hub.world.secret()

@@ -12,8 +12,8 @@ from ipaddress import ip_network
 from typing import Any, Protocol
 
 from selchat.model import events, names
-from selchat.scram import Verifier
 from selchat.model.entries import Entry
+from selchat.scram import Verifier
 
 
 class Peer(Protocol):

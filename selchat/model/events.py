@@ -24,12 +24,12 @@ KICKED = "kicked"
 BANNED = "banned"
 KILLED = "removed"
 
-OWNER = "owner"
-MODERATOR = "moderator"
-MEMBER = "member"
-
 Role = Literal["owner", "moderator", "member"]
 """What a user may do in a room: a moderator sees to order, an owner says who is one."""
+
+OWNER: Role = "owner"
+MODERATOR: Role = "moderator"
+MEMBER: Role = "member"
 
 
 class Event(Struct, tag_field="type", tag=str.lower, omit_defaults=True, gc=False):
@@ -173,7 +173,6 @@ Told = (
     | Edited
 )
 """The facts that sessions are told."""
-
 
 
 class Opened(Fact):
@@ -441,10 +440,13 @@ class Help(Event):
 
 
 class Notice(Event):
-    """Something to know that is no error, such as the server's end; `code` for programs."""
+    """Something to know that is no error, such as the server's end; `code` for programs. It has an
+    `id` where it is the answer to a command.
+    """
 
     code: str
     text: str
+    id: str | None = None
 
 
 class Ping(Event):

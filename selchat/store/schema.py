@@ -77,8 +77,7 @@ INSERT INTO meta VALUES ('indexed', '0');
 """
 
 _VERSION_2 = """
--- The user who caused an entry, where that is not the one who began with its session: an account has
--- several.
+-- The user who caused an entry, where its id is not that of the session: an account has several.
 ALTER TABLE entry ADD COLUMN author INTEGER;
 """
 

@@ -197,8 +197,8 @@ class SqliteLog:
             execute("INSERT INTO post VALUES (?, ?, ?)", posts)
         if gone:  # nobody can repeat a post of theirs any more
             execute("DELETE FROM post WHERE session = ?", gone)
-        for fact in corrections:
-            self._correct(fact)
+        for correction in corrections:
+            self._correct(correction)
 
     def _correct(self, correction: Correction) -> None:
         """Put another message in the place of the one that a correction is about, everywhere."""

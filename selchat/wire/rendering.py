@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from selchat.model import commands, events
 from selchat.model.clean import clean, clean_line
@@ -29,76 +30,49 @@ def render(event: Event, own: bool = False) -> list[str]:
 
 def confirm(command: Command, ok: events.Ok) -> list[str]:
     """The lines that say that `command` was done; none where its sender sees it anyway."""
-    match command:
-        case commands.Join(room=room):
-            name = room.removeprefix("#")
-            return [
-                f"* you joined #{name}" if ok.seq is not None else f"* you are in #{name} already"
-            ]
-        case commands.Leave(room=room):
-            return [f"* you left #{room.removeprefix('#')}"]
-        case commands.Topic(room=room):
-            return [f"* you set the topic of #{room.removeprefix('#')}"]
-        case commands.Nick(name=name):
-            return [f"* you are now {name}"]
-        case commands.Away(text=text):
-            return [f"* you are away: {clean_line(text)}" if text else "* you are back"]
-        case commands.Quit() | commands.Logout():
-            return ["* bye"]
-    return _confirm_rank(command) or _confirm_more(command, ok)
+    say = _CONFIRM.get(type(command))
+    return [f"* {say(command, ok)}"] if say else []
 
 
-def _confirm_rank(command: Command) -> list[str]:
-    """What was done to others in a room."""
-    match command:
-        case commands.Op(room=room, user=user, role=role):
-            return [f"* {user} is {_a(role)} of #{room} now"]
-        case commands.Deop(room=room, user=user):
-            return [f"* {user} is a mere member of #{room} now"]
-        case commands.Kick(room=room, user=user):
-            return [f"* you put {user} out of #{room}"]
-        case commands.Ban(room=room, user=user):
-            return [f"* {user} is banned from #{room}"]
-        case commands.Unban(room=room, user=user):
-            return [f"* {user} may enter #{room} again"]
-        case commands.Mute(room=room, user=user):
-            return [f"* {user} may not speak in #{room}"]
-        case commands.Unmute(room=room, user=user):
-            return [f"* {user} may speak in #{room} again"]
-        case commands.Invite(room=room, user=user):
-            return [f"* {user} is invited to #{room}"]
-        case commands.Private(room=room, on=on):
-            return [f"* #{room} is {_open(on == 'on')}"]
-    return []
+def _joined(command: commands.Join, ok: events.Ok) -> str:
+    name = command.room.removeprefix("#")
+    return f"you joined #{name}" if ok.seq is not None else f"you are in #{name} already"
 
 
-def _confirm_more(command: Command, ok: events.Ok) -> list[str]:
-    match command:
-        case commands.Register():
-            return ["* your name is registered: from now on it takes your password"]
-        case commands.Passwd():
-            return ["* your password is changed, and your other sessions are over"]
-        case commands.Sessions():
-            return [f"* number {command.end} is ended"]
-        case commands.Delete():
-            return ["* it is deleted" if ok.seq is not None else "* it was deleted before"]
-        case commands.Edit():
-            return ["* it is changed"]
-        case commands.Block(user=str(user)):
-            return [f"* you hear nothing of {user} any more"]
-        case commands.Unblock(user=user):
-            return [f"* you hear {user} again"]
-        case commands.MuteRoom(room=room):
-            return [f"* you hear nothing of #{room.removeprefix('#')} any more"]
-        case commands.UnmuteRoom(room=room):
-            return [f"* you hear #{room.removeprefix('#')} again"]
-        case commands.Kill(user=user):
-            return [f"* {user} is removed"]
-        case commands.BanAddress(network=network):
-            return [f"* nobody can connect from {network}"]
-        case commands.UnbanAddress(network=network):
-            return [f"* {network} can connect again"]
-    return []
+def _away(command: commands.Away, _: events.Ok) -> str:
+    return f"you are away: {clean_line(command.text)}" if command.text else "you are back"
+
+
+_CONFIRM: dict[type[Command], Callable[[Any, events.Ok], str]] = {
+    commands.Join: _joined,
+    commands.Leave: lambda it, _: f"you left #{it.room.removeprefix('#')}",
+    commands.Topic: lambda it, _: f"you set the topic of #{it.room.removeprefix('#')}",
+    commands.Nick: lambda it, _: f"you are now {it.name}",
+    commands.Away: _away,
+    commands.Quit: lambda *_: "bye",
+    commands.Logout: lambda *_: "bye",
+    commands.Register: lambda *_: "your name is registered: from now on it takes your password",
+    commands.Passwd: lambda *_: "your password is changed, and your other sessions are over",
+    commands.Sessions: lambda it, _: f"number {it.end} is ended",
+    commands.Delete: lambda _, ok: "it is deleted" if ok.seq else "it was deleted before",
+    commands.Edit: lambda *_: "it is changed",
+    commands.Op: lambda it, _: f"{it.user} is {_a(it.role)} of #{it.room} now",
+    commands.Deop: lambda it, _: f"{it.user} is a mere member of #{it.room} now",
+    commands.Kick: lambda it, _: f"you put {it.user} out of #{it.room}",
+    commands.Ban: lambda it, _: f"{it.user} is banned from #{it.room}",
+    commands.Unban: lambda it, _: f"{it.user} may enter #{it.room} again",
+    commands.Mute: lambda it, _: f"{it.user} may not speak in #{it.room}",
+    commands.Unmute: lambda it, _: f"{it.user} may speak in #{it.room} again",
+    commands.Invite: lambda it, _: f"{it.user} is invited to #{it.room}",
+    commands.Private: lambda it, _: f"#{it.room} is {_open(it.on == 'on')}",
+    commands.Block: lambda it, _: f"you hear nothing of {it.user} any more",
+    commands.Unblock: lambda it, _: f"you hear {it.user} again",
+    commands.MuteRoom: lambda it, _: f"you hear nothing of #{it.room} any more",
+    commands.UnmuteRoom: lambda it, _: f"you hear #{it.room} again",
+    commands.Kill: lambda it, _: f"{it.user} is removed",
+    commands.BanAddress: lambda it, _: f"nobody can connect from {it.network}",
+    commands.UnbanAddress: lambda it, _: f"{it.network} can connect again",
+}
 
 
 def _a(role: str) -> str:
@@ -180,7 +154,7 @@ def _users(event: events.Users, own: bool) -> list[str]:  # noqa: ARG001
 
 
 def _standing(user: events.User) -> str:
-    parts = [user.role] if user.role != events.MEMBER else []
+    parts: list[str] = [user.role] if user.role != events.MEMBER else []
     parts += ["muted"] * user.muted + ["offline"] * (not user.online)
     return f" ({', '.join(parts)})" if parts else ""
 
@@ -274,9 +248,7 @@ _RENDER: dict[type[Event], Callable[..., list[str]]] = {
     events.Invited: lambda event, _: [
         f"* {event.by} invites {event.user} to #{event.room}: /join {event.room}"
     ],
-    events.Private: lambda event, _: [
-        f"* {event.by} made #{event.room} {_open(event.on)}"
-    ],
+    events.Private: lambda event, _: [f"* {event.by} made #{event.room} {_open(event.on)}"],
     events.Edited: _edited,
     events.Deleted: _deleted,
     events.Welcome: _welcome,
