@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from ipaddress import AddressValueError, IPv6Address
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from platformdirs import user_config_path
 
@@ -230,14 +230,12 @@ def _server(arguments: Sequence[str] | None) -> int:
     name = _operator_command(words)
     parser = server_parser() if name is None else operator_parser(name)
     given = vars(parser.parse_all(words))
-    own = {}
     if name is not None:
         from selchat import operate
 
         own = {key: given.pop(key) for key in operate.Asked._fields if key in given}
-    settings = _settings(given.pop("config"), {k: v for k, v in given.items() if v is not None})
-    if name is not None:
-        return operate.run(name, settings, operate.Asked(**own))
+        return operate.run(name, _server_settings(given), operate.Asked(**own))
+    settings = _server_settings(given)
     for line in unknown_variables(os.environ):
         _say("selchat-server", line)
 
@@ -257,6 +255,11 @@ def _operator_command(words: list[str]) -> str | None:
         else:
             return words.pop(place) if word in _OPERATOR else None
     return None
+
+
+def _server_settings(given: dict[str, Any]) -> ServerSettings:
+    config = given.pop("config")
+    return _settings(config, {name: text for name, text in given.items() if text is not None})
 
 
 def _settings(config: str | None, flags: dict[str, str]) -> ServerSettings:

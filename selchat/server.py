@@ -9,7 +9,7 @@ import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from selchat.audit import Audit
 from selchat.certificate import Tls
@@ -22,6 +22,7 @@ from selchat.gate import SILENT, Gate, Handshakes
 from selchat.hub.admin import excluded
 from selchat.hub.hub import Hub
 from selchat.hub.sessions import settle
+from selchat.hub.state import Cancellable
 from selchat.loop import Loop
 from selchat.model import events
 from selchat.operators import StillWorld, operators
@@ -45,10 +46,12 @@ class _World(StillWorld):
         self._loop = loop
         self._deriver = deriver
 
-    def call_later(self, *when: Any) -> Timer:
+    def call_later(self, *when: Any) -> Cancellable:
+        """Call back in a later tick."""
         return self._loop.call_later(*when)
 
-    def derive(self, *what: Any) -> Request:
+    def derive(self, *what: Any) -> Cancellable:
+        """Have the helper process compute a password."""
         return self._deriver.derive(*what)
 
 

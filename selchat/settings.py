@@ -462,12 +462,13 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     ] = 500
     message_size: Annotated[
         int,
-        _count(
-            "Characters that one message may have. No more than a line holds unless it is less; "
-            "a room may want to keep its messages short.",
-            le=1_048_576,
+        Meta(
+            ge=0,
+            le=_GIB,
+            description="Characters that one message may have; 0 is as many as a line of line_limit "
+            "holds.",
         ),
-    ] = 65_536
+    ] = 0
     stop_timeout: Annotated[
         float,
         _seconds(

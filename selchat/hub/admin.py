@@ -11,7 +11,7 @@ from selchat.hub.hub import Hub, is_admin, rfc3339
 from selchat.hub.roles import reason
 from selchat.hub.state import Peer, Session, User
 from selchat.model import commands, events, names
-from selchat.model.clean import clean
+from selchat.model.clean import clean_line
 
 _TEXT = 2_000
 """Characters of an announcement."""
@@ -47,7 +47,7 @@ def _goodbye(hub: Hub, peer: Peer, why: str) -> None:
 
 def announce(hub: Hub, session: Session, command: commands.Announce) -> None:
     """Say something to everybody who is there."""
-    text = clean(command.text).strip()
+    text = clean_line(command.text).strip()
     if not text:
         raise Refusal("empty", "type the text: /announce TEXT")
     if len(text) > _TEXT:

@@ -88,7 +88,7 @@ TABLE: dict[type[Command], Row] = {
     commands.Passwd: Row(accounts.passwd, Who.ACCOUNT, 50, "take another password"),
     commands.Remember: Row(accounts.remember, Who.ACCOUNT, 20, ""),
     commands.Sessions: Row(accounts.list_, Who.USER, 20, "list your sessions, or end number N"),
-    commands.Logout: Row(accounts.logout, Who.GUEST, 0, "leave, and have this client forgotten"),
+    commands.Logout: Row(accounts.logout, Who.GUEST, 5, "leave, and have this client forgotten"),
     commands.Block: Row(
         personal.block, Who.USER, 5, "hear nothing of USER; without a name, list them"
     ),

@@ -51,7 +51,7 @@ def checked(hub: Hub, text: str) -> str:
     text = clean(text)
     if not text or text.isspace():
         raise Refusal("empty", "that message is empty: type something behind the name")
-    if len(text) > settings.message_size:
+    if 0 < settings.message_size < len(text):
         raise Refusal(
             "too-long",
             f"a message has at most {settings.message_size} characters: send it in pieces",

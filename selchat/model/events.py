@@ -70,15 +70,15 @@ class Joined(Fact):
 class Left(Fact):
     """`user` is no longer in `room`. A link that broke reads differently from a `quit`.
 
-    Where others made it go (`kicked`, `banned`, `removed` from the server) `by` says who, and
-    `text` why.
+    Where others made it go (`kicked`, `banned`, `removed` from the server) `by` says who it was, and
+    `why` what for.
     """
 
     room: str
     user: str
     reason: Literal["left", "quit", "lost connection", "kicked", "banned", "removed"]
     by: str | None = None
-    text: str = ""
+    why: str = ""
 
 
 class Topic(Fact):

@@ -22,14 +22,14 @@ class Query(NamedTuple):
     conversations: tuple[str, ...]
     """One of these, or, with `user`, in that user's personal stream."""
     user: int | None
-    only: int | None
-    """Only what stands in the personal stream of that user, where it is not None."""
     author: str | None
     """The key (model/names.py) of the name under which it was said."""
     above: int
     below: int
     """The `seq` is between these two."""
     limit: int
+    only: int | None = None
+    """Only what stands in the personal stream of that user, where it is not None."""
 
 
 class Log(Protocol):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from selchat.model import commands, events
-from selchat.model.clean import clean, clean_line
+from selchat.model.clean import clean_line
 from selchat.model.commands import Command
 from selchat.model.events import Event, Message
 
@@ -143,11 +143,10 @@ def _users(event: events.Users, own: bool) -> list[str]:  # noqa: ARG001
     where = f"in #{event.room}" if event.room else "here"
     lines, line = [], ""
     for user in event.users:
-        name = user.user if user.away is None else f"{user.user} (away: {user.away})"
+        name = user.user + _standing(user)
         if line and len(line) + len(name) > _LIST_WIDTH:
             lines.append(line)
             line = ""
-        name += _standing(user)
         line += f", {name}" if line else f"* {where}: {name}"
     lines.append(line or f"* nobody is {where}")
     return lines + ([f"* and {event.omitted} more"] if event.omitted else [])
@@ -156,6 +155,7 @@ def _users(event: events.Users, own: bool) -> list[str]:  # noqa: ARG001
 def _standing(user: events.User) -> str:
     parts: list[str] = [user.role] if user.role != events.MEMBER else []
     parts += ["muted"] * user.muted + ["offline"] * (not user.online)
+    parts += [f"away: {user.away}"] if user.away is not None else []
     return f" ({', '.join(parts)})" if parts else ""
 
 
@@ -180,7 +180,7 @@ def _left(event: events.Left, own: bool) -> list[str]:  # noqa: ARG001
 
 def _by(event: events.Left) -> str:
     by = f" by {event.by}" if event.by else ""
-    return by + (f": {event.text}" if event.text else "")
+    return by + (f": {event.why}" if event.why else "")
 
 
 def _ranked(event: events.Ranked, own: bool) -> list[str]:  # noqa: ARG001
@@ -189,13 +189,14 @@ def _ranked(event: events.Ranked, own: bool) -> list[str]:  # noqa: ARG001
 
 
 def _muted(event: events.Muted, own: bool) -> list[str]:  # noqa: ARG001
-    what = "may not speak" if event.on else "may speak again"
-    return [f"* {event.user} {what} in #{event.room} ({event.by})"]
+    again = "" if event.on else " again"
+    may = "may not" if event.on else "may"
+    return [f"* {event.user} {may} speak in #{event.room}{again} ({event.by})"]
 
 
 def _banned(event: events.Banned, own: bool) -> list[str]:  # noqa: ARG001
-    what = "is banned from" if event.on else "may enter again"
-    return [f"* {event.user} {what} #{event.room} ({event.by})"]
+    what = f"is banned from #{event.room}" if event.on else f"may enter #{event.room} again"
+    return [f"* {event.user} {what} ({event.by})"]
 
 
 def _edited(event: events.Edited, own: bool) -> list[str]:  # noqa: ARG001
@@ -261,5 +262,5 @@ _RENDER: dict[type[Event], Callable[..., list[str]]] = {
     events.Rooms: _rooms,
     events.Users: _users,
     events.Help: _help,
-    events.Notice: lambda event, _: [f"* {line}" for line in clean(event.text).split("\n")],
+    events.Notice: lambda event, _: [f"* {clean_line(event.text)}"],
 }

@@ -66,7 +66,10 @@ class Text:
     @staticmethod
     def encode(event: Event, own: bool = False) -> bytes:
         """Return the lines that tell `event`."""
-        if type(event) is Message and not own and not event.action and "\n" not in event.text:
+        plain = type(event) is Message and not (
+            own or event.action or event.edited or event.deleted
+        )
+        if type(event) is Message and plain and "\n" not in event.text:
             to = event.to if event.to[:1] == "#" else f"@{event.from_}"
             sender = f"{event.from_}: " if event.to[:1] == "#" else ""
             return f"[{to}] {sender}{event.text}\n".encode()

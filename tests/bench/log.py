@@ -24,9 +24,9 @@ from pathlib import Path
 
 from selchat.hub.hub import Hub
 from selchat.hub.snapshot import dump
-from selchat.hub.state import Cancellable
 from selchat.model import events
 from selchat.model.entries import Entry, room
+from selchat.operators import StillWorld
 from selchat.settings import ServerSettings
 from selchat.store.sqlite import SqliteLog
 from tests.bench.load import Client, Deadline, interleaved, medians, percentile, serve
@@ -108,17 +108,11 @@ def acknowledgements(way: str, clients: int, ahead: int, seconds: float) -> list
     ]
 
 
-class _World:
-    """A hub's world in which nothing happens."""
+class _World(StillWorld):
+    """A hub's world in which time stands still."""
 
     def now(self) -> int:
         return 0
-
-    def secret(self) -> str:
-        return ""
-
-    def call_later(self, delay: float, callback: object) -> Cancellable:
-        raise AssertionError
 
 
 def build(folder: Path, entries: int) -> None:

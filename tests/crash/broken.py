@@ -6,12 +6,12 @@ python tests/crash/broken.py KIND …       KIND is a key of `KINDS`, then flags
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import selchat.server
 from selchat import cli
-from selchat.hub.catchup import Catchup
+from selchat.hub.catchup import Catchup, Item
 from selchat.model.entries import Entry
-from selchat.model.events import Fact
 from selchat.store.sqlite import SqliteLog
 
 DELAY = 0.005
@@ -54,7 +54,7 @@ def careless() -> None:
     """Loses an entry when it gives a page of what was missed."""
     whole = Catchup.page
 
-    def page(catchup: Catchup, limit: int) -> tuple[list[Fact], bool]:
+    def page(catchup: Catchup, limit: int) -> tuple[list[Item], bool]:
         told, present = whole(catchup, limit)
         return told[:2] + told[3:], present
 
@@ -65,8 +65,8 @@ def repetitive() -> None:
     """Begins one entry too early with what was missed."""
     whole = Catchup.__init__
 
-    def begin(catchup: Catchup, log: SqliteLog, session: object, cursor: int, own: int) -> None:
-        whole(catchup, log, session, max(0, cursor - 1), own)  # type: ignore[arg-type]
+    def begin(catchup: Catchup, log: SqliteLog, session: Any, cursor: int, *more: Any) -> None:
+        whole(catchup, log, session, max(0, cursor - 1), *more)
 
     Catchup.__init__ = begin  # type: ignore[assignment, method-assign]
 

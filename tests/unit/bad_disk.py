@@ -13,6 +13,7 @@ from typing import Any, cast
 from unittest.mock import patch
 
 import selchat.server
+from selchat.derive import Deriver
 from selchat.hub.hub import _from_log
 from selchat.hub.snapshot import dump
 from selchat.loop import Loop
@@ -106,7 +107,7 @@ class DiskStage(Stage):
     def __init__(
         self, folder: Path, *, time: float = 0.0, secrets: int = 0, **settings: Any
     ) -> None:
-        def world(loop: Loop) -> World:
+        def world(loop: Loop, _: Deriver) -> World:
             world = World(loop)
             world.time = time
             return world

@@ -12,6 +12,9 @@ from selchat.model import commands
 
 USAGE = {
     "hello": (),
+    "auth": (),
+    "secret": (),
+    "remember": (),
     "join": ("/join ROOM",),
     "leave": ("/leave ROOM",),
     "post": ("#ROOM MESSAGE", "@USER MESSAGE"),
@@ -23,6 +26,29 @@ USAGE = {
     "nick": ("/nick NAME",),
     "history": ("/history TARGET [N]",),
     "search": ("/search WORDS [in #ROOM|with @USER] [from @USER] [before|after DATE]",),
+    "edit": ("/edit TARGET TEXT",),
+    "delete": ("/delete TARGET [USER]",),
+    "register": ("/register [PASSWORD] [INVITATION]",),
+    "passwd": ("/passwd [OLD] [NEW]",),
+    "sessions": ("/sessions [N]",),
+    "logout": ("/logout",),
+    "block": ("/block [USER]",),
+    "unblock": ("/unblock USER",),
+    "mute-room": ("/mute-room ROOM",),
+    "unmute-room": ("/unmute-room ROOM",),
+    "invite": ("/invite ROOM USER",),
+    "kick": ("/kick ROOM USER [TEXT]",),
+    "ban": ("/ban ROOM USER [TEXT]",),
+    "unban": ("/unban ROOM USER",),
+    "mute": ("/mute ROOM USER",),
+    "unmute": ("/unmute ROOM USER",),
+    "private": ("/private ROOM on|off",),
+    "op": ("/op ROOM USER [moderator|owner]",),
+    "deop": ("/deop ROOM USER",),
+    "kill": ("/kill USER [TEXT]",),
+    "announce": ("/announce TEXT",),
+    "ban-address": ("/ban-address NETWORK [HOURS]",),
+    "unban-address": ("/unban-address NETWORK",),
     "help": ("/help",),
     "quit": ("quit",),
     "ping": (),
@@ -37,12 +63,13 @@ def test_the_usage_is_what_people_are_told() -> None:
 def test_all_are_all() -> None:
     subclasses = {c for c in commands.Command.__subclasses__() if c.__module__ == commands.__name__}
     assert set(commands.ALL) == subclasses
-    assert get_args(commands.AnyCommand) == commands.ALL
+    # All but a line that was asked for as a password: in JSON no password is sent.
+    assert {*get_args(commands.AnyCommand), commands.Secret} == set(commands.ALL)
 
 
 def test_what_is_typed_after_a_slash() -> None:
-    words = "join leave me rooms who topic away nick history search help quit"
-    assert set(commands.TYPED) == set(words.split())
+    typed = {name for name, usage in USAGE.items() if usage and usage[0][0] != "#"}
+    assert set(commands.TYPED) == typed
 
 
 @pytest.mark.parametrize("command", commands.ALL, ids=commands.name)
@@ -60,6 +87,8 @@ def test_the_words_that_are_typed_are_fields(command: type[commands.Command]) ->
 @pytest.mark.parametrize("command", commands.ALL, ids=commands.name)
 def test_every_command_may_have_an_id_of_64_characters(command: type[commands.Command]) -> None:
     values = {field.name: "x" for field in fields(command) if field.required}
+    if command is commands.Private:
+        values["on"] = "off"
     assert msgspec.convert({**values, "type": commands.name(command)}, command).id is None
     given = {**values, "type": commands.name(command), "id": "ä" * 64}
     assert msgspec.convert(given, command).id == "ä" * 64

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from selchat.control import FILE, Control, ask
+from selchat.control import FILE, Control, Question, ask
 from selchat.errors import NoServer, StartError, StoreError
 from selchat.loop import Loop
 from selchat.settings import ServerSettings
@@ -32,18 +32,18 @@ class House:
         self.clock = Clock()
         self.loop = Loop(self.clock)
         self.asked = 0
-        answers: dict[str, Callable[[], msgspec.Struct]] = {
+        answers: dict[str, Callable[[Question], msgspec.Struct]] = {
             "status": self._answer,
             "trouble": self._fail,
         }
         self.control = Control(self.loop, folder, answers)
         self.path = folder / FILE
 
-    def _answer(self) -> Answer:
+    def _answer(self, question: Question) -> Answer:
         self.asked += 1
         return Answer(self.asked)
 
-    def _fail(self) -> Answer:
+    def _fail(self, question: Question) -> Answer:
         raise StoreError("the log could not be read")
 
     def connect(self) -> socket.socket:
@@ -158,11 +158,11 @@ def test_where_no_socket_can_be_it_says_why(tmp_path: Path) -> None:
 def test_without_a_server_it_says_so(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none", tmp_path / ("long" * 40)):
         with pytest.raises(NoServer, match="no server runs on the data folder"):
-            ask(folder, "status", Answer)
+            ask(folder, Question("status"), Answer)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as old:
         old.bind(str(tmp_path / FILE))
     with pytest.raises(NoServer):
-        ask(tmp_path, "status", Answer)
+        ask(tmp_path, Question("status"), Answer)
 
 
 def test_a_server_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> None
         stuck.bind(str(tmp_path / FILE))
         stuck.listen()
         with pytest.raises(StartError, match="cannot be asked"):
-            ask(tmp_path, "status", Answer, patience=0.05)
+            ask(tmp_path, Question("status"), Answer, patience=0.05)
 
 
 # What it tells

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from selchat.hub.catchup import Catchup
+from selchat.hub.catchup import Catchup, Item
 from selchat.model import events
 from selchat.wire.jsonl import Jsonl
 from selchat.wire.text import Text
@@ -300,7 +300,7 @@ def test_a_failure_in_a_catch_up_ends_that_connection_alone(
     real = Catchup.page
     broken = stage.connection("bob").catchup
 
-    def page(self: Catchup, limit: int) -> tuple[list[events.Fact], bool]:
+    def page(self: Catchup, limit: int) -> tuple[list[Item], bool]:
         if self is broken:
             raise ValueError("no such page")
         return real(self, limit)

@@ -124,7 +124,7 @@ def test_what_was_stored_can_be_read_meanwhile(stage: DiskStage) -> None:
     stage.get("alice")
     stage.play("""
         bob >> /who dev
-        bob << * in #dev: alice, bob, carol
+        bob << * in #dev: alice (owner), bob, carol
         bob >> /rooms
         bob << * #dev (3)
         carol >> {"type":"history","id":"h","of":"#dev","after":6}

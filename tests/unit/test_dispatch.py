@@ -9,6 +9,7 @@ import pytest
 from selchat.errors import Refusal
 from selchat.hub.dispatch import TABLE, Row, typed
 from selchat.hub.hub import Hub
+from selchat.hub.roles import Who
 from selchat.hub.state import Session
 from selchat.model import commands
 from tests.unit.playbook import Stage
@@ -76,7 +77,7 @@ def fails(hub: Hub, session: Session, command: commands.Rooms) -> None:
 def test_a_handler_that_fails_ends_that_connection_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage()
     stage.enter("alice", "bob", json=("carol",))
-    put(monkeypatch, Row(fails, True, 1, "fails"))
+    put(monkeypatch, Row(fails, Who.USER, 1, "fails"))
     stage.say("bob", "#dev before", "/rooms", "#dev after")
     stage.say("alice", "#dev also in this tick")
     while stage.tick():
@@ -93,7 +94,7 @@ def test_one_that_fails_later_in_a_long_chunk_ends_that_connection_alone(
 ) -> None:
     stage = Stage()
     stage.enter("alice", "bob", json=("carol",))
-    put(monkeypatch, Row(fails, True, 1, "fails"))
+    put(monkeypatch, Row(fails, Who.USER, 1, "fails"))
     stage.say("bob", *["#dev hi"] * 1_200, "/rooms")
     stage.say("alice", *["#dev hi"] * 2_500, "#dev last")
     while stage.tick():
@@ -111,7 +112,7 @@ def test_a_refusal_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
     stage = Stage()
     stage.enter("alice", json=("carol",))
-    put(monkeypatch, Row(refuses, True, 1, "refuses"))
+    put(monkeypatch, Row(refuses, Who.USER, 1, "refuses"))
     stage.play("""
         alice >> /rooms
         alice << ! come back tomorrow

@@ -28,10 +28,12 @@ class Clock:
     def secret(self) -> str:
         raise AssertionError
 
+    def derive(self, *_: object) -> Cancellable:
+        raise AssertionError
+
 
 def opened(hub: Hub) -> str:
-    number = hub.log.newest + 1
-    return hub.order(events.Opened, f"user{number}", None, session=number).fact.at
+    return hub.order(events.Opened, f"user{hub.log.newest + 1}", None).fact.at
 
 
 def test_a_clock_that_is_set_back_does_not_set_entries_back() -> None:

@@ -39,6 +39,8 @@ ROOMS = (
                 "certificate.py",
                 "gate.py",
                 "pace.py",
+                "audit.py",
+                "operators.py",
             ),
             *("control.py", "status.py", "operate.py"),
         ),

@@ -267,7 +267,7 @@ def test_joining_and_leaving_is_seen_by_the_members(stage: Stage) -> None:
         alice << * carol left #Dev
         alice >> #dev is anybody here?
         alice >> /who dev
-        alice << * in #Dev: alice
+        alice << * in #Dev: alice (owner)
     """)
 
 
@@ -342,7 +342,7 @@ def test_what_was_asked_before_the_end_of_input_is_done_and_answered(dev: Stage)
         alice >> /who dev
         alice >+ #dev unfinished
         alice >| end
-        alice << * in #dev: alice, bob, carol
+        alice << * in #dev: alice (owner), bob, carol
         alice <| end
         bob << [#dev] alice: last words
         bob << * alice left #dev (quit)
@@ -404,13 +404,13 @@ def test_rooms_and_people_are_listed(dev: Stage) -> None:
         alice << * #dev (3)
         alice << * #ops (1)
         alice << * here: alice, bob, carol
-        alice << * in #ops: carol
+        alice << * in #ops: carol (owner)
         carol >> {"type":"rooms","id":"1"}
         carol << {"type":"rooms","id":"1","rooms":[
               .. {"type":"room","room":"dev","members":3},{"type":"room","room":"ops","members":1}]}
         carol >> {"type":"who","id":"2","room":"#dev"}
         carol << {"type":"users","id":"2","room":"dev",
-              .. "users":[{"user":"alice"},{"user":"bob"},{"user":"carol"}]}
+              .. "users":[{"user":"alice","role":"owner"},{"user":"bob"},{"user":"carol"}]}
     """)
 
 
@@ -430,7 +430,7 @@ def test_long_lists_say_what_they_leave_out() -> None:
         alice >> /rooms
         alice << * here: alice, bob
         alice << * and 1 more
-        alice << * in #dev: alice, bob
+        alice << * in #dev: alice (owner), bob
         alice << * and 1 more
         alice << * #dev (3)
         alice << * #two (2)
@@ -689,7 +689,7 @@ def test_who_is_away_says_so(dev: Stage) -> None:
         alice >> /away lunch,\x1b back at 1
         alice << * you are away: lunch,␛ back at 1
         bob >> /who dev
-        bob << * in #dev: alice (away: lunch,␛ back at 1), bob, carol
+        bob << * in #dev: alice (owner, away: lunch,␛ back at 1), bob, carol
         carol >> {"type":"post","id":"1","to":"@alice","text":"hi"}
         carol << {"type":"ok","id":"1","seq":7,"at":"NOW"}
         carol << {"type":"notice","code":"away","text":"alice is away: lunch,␛ back at 1"}
@@ -699,7 +699,8 @@ def test_who_is_away_says_so(dev: Stage) -> None:
         alice << [@bob] hi
         carol >> {"type":"who","id":"2","room":"dev"}
         carol << {"type":"users","id":"2","room":"dev","users":[
-              .. {"user":"alice","away":"lunch,␛ back at 1"},{"user":"bob"},{"user":"carol"}]}
+              .. {"user":"alice","away":"lunch,␛ back at 1","role":"owner"},
+              .. {"user":"bob"},{"user":"carol"}]}
         alice >> @alice note
         alice << [@alice] note
         alice >> /away
@@ -802,7 +803,7 @@ def test_all_see_one_order_and_an_ok_stands_where_its_post_does(stage: Stage) ->
         dave << {"type":"message","seq":15,"at":"NOW","to":"#dev","from":"bob","text":"b1"}
         alice << [#dev] carol: c1
         alice << [#dev] carol: c2
-        alice << * in #dev: alice, bob, carol, dave
+        alice << * in #dev: alice (owner), bob, carol, dave
         alice << [#dev] dave: d2
         alice << [#dev] bob: b1
         bob << [#dev] carol: c1

@@ -51,7 +51,7 @@ def test_in_the_grace_nobody_notices_and_nothing_is_missed(stage: Stage, how: st
         alice >> #dev one
         alice >> @carol two
         alice >> /who dev
-        alice << * in #dev: alice, carol
+        alice << * in #dev: alice (owner), carol
         carol2 >> {"type":"hello","id":"h","user":"carol","token":"token-1","after":4,"log":"log"}
         carol2 >> {"type":"post","id":"1","to":"#dev","text":"back"}
         carol2 << {"type":"welcome","user":"carol","token":"token-1","seq":6,"log":"log",
@@ -343,7 +343,7 @@ def test_a_second_connection_takes_the_session_over(stage: Stage) -> None:
         carol >| reset
         -- 3 s
         alice >> /who dev
-        alice << * in #dev: alice, carol
+        alice << * in #dev: alice (owner), carol
     """)
     stage.advance(GRACE)
     assert stage.get("alice") == []

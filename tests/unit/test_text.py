@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import get_args
 
 import pytest
 
 from selchat.model import commands, events
 from selchat.model.commands import Command
 from selchat.model.events import Error, Event
-from selchat.wire.text import Text, confirm, first, parse, render
+from selchat.wire.rendering import confirm, render
+from selchat.wire.text import Text, first, parse
 from tests.unit.ways import pieces
 
 LIMIT = 1_000
@@ -194,9 +196,9 @@ def test_an_unterminated_last_line_is_dropped() -> None:
 
 
 def message(
-    text: str, to: str = "#room", action: bool = False, author: str = "alice"
+    text: str, to: str = "#room", action: bool = False, author: str = "alice", **more: bool
 ) -> events.Message:
-    return events.Message(1, AT, to, author, text, action)
+    return events.Message(1, AT, to, author, text, action, **more)  # type: ignore[arg-type]
 
 
 RENDERED: list[tuple[Event, list[str]]] = [
@@ -212,6 +214,53 @@ RENDERED: list[tuple[Event, list[str]]] = [
     (
         events.Left(1, AT, "room", "bob", "lost connection"),
         ["* bob left #room (lost connection)"],
+    ),
+    (
+        events.Left(1, AT, "room", "bob", "kicked", "alice", "spam"),
+        ["* bob left #room (kicked by alice: spam)"],
+    ),
+    (events.Left(1, AT, "room", "bob", "banned", "alice"), ["* bob left #room (banned by alice)"]),
+    (message("text", edited=True), ["[#room] alice: text (edited)"]),
+    (message("", deleted=True), ["[#room] alice: (deleted)"]),
+    (events.Ranked(1, AT, "room", "bob", "owner", "al"), ["* al made bob an owner of #room"]),
+    (events.Ranked(1, AT, "room", "bob", "member", "al"), ["* al made bob a mere member of #room"]),
+    (events.Muted(1, AT, "room", "bob", True, "al"), ["* bob may not speak in #room (al)"]),
+    (events.Muted(1, AT, "room", "bob", False, "al"), ["* bob may speak in #room again (al)"]),
+    (events.Banned(1, AT, "room", "bob", True, "al"), ["* bob is banned from #room (al)"]),
+    (events.Banned(1, AT, "room", "bob", False, "al"), ["* bob may enter #room again (al)"]),
+    (events.Invited(1, AT, "room", "bob", "al"), ["* al invites bob to #room: /join room"]),
+    (
+        events.Private(1, AT, "room", True, "al"),
+        ["* al made #room private: one needs an /invite"],
+    ),
+    (events.Private(1, AT, "room", False, "al"), ["* al made #room open to all"]),
+    (
+        events.Edited(2, AT, "#room", 1, "bob", "new\ntext"),
+        ["* bob changed a message in #room: new", "* text"],
+    ),
+    (events.Edited(2, AT, "@al", 1, "bob", "new"), ["* bob changed a message: new"]),
+    (events.Deleted(2, AT, "#room", 1, "bob", "bob"), ["* bob deleted a message in #room"]),
+    (
+        events.Deleted(2, AT, "#room", 1, "al", "bob"),
+        ["* al deleted a message of bob in #room"],
+    ),
+    (events.Challenge("1", "r=x"), []),
+    (events.Remembered("1", "token"), []),
+    (
+        events.Sessions(
+            "1",
+            [
+                events.Session(4, True, AT, own=True, device=True),
+                events.Session(9, True, AT),
+                events.Session(2, False, AT, device=True),
+            ],
+        ),
+        [
+            f"* 4: this session, remembered, since {AT[:10]} {AT[11:16]}Z",
+            f"* 9: a session, since {AT[:10]} {AT[11:16]}Z",
+            f"* 2: not connected, remembered, since {AT[:10]} {AT[11:16]}Z",
+            "* /sessions N ends number N",
+        ],
     ),
     (events.Topic(1, AT, "room", "bob", "tea"), ["* bob set the topic of #room: tea"]),
     (events.Topic(1, AT, "room", "bob", ""), ["* bob cleared the topic of #room"]),
@@ -363,4 +412,4 @@ def test_a_line_is_no_command_in_the_sessions_that_it_is_told_to() -> None:
 
 def test_every_kind_of_event_has_its_lines() -> None:
     rendered = {type(event) for event, _ in RENDERED}
-    assert rendered == set(events.AnyEvent.__args__)
+    assert rendered == set(get_args(events.AnyEvent))

@@ -19,8 +19,9 @@ from selchat.model.events import Error, Event
 from selchat.wire import Tongue
 from selchat.wire.framing import TOO_LONG, Lines
 from selchat.wire.jsonl import Jsonl, encode_command, parse
+from selchat.wire.rendering import render
 from selchat.wire.sniff import LONGEST, Refused, sniff
-from selchat.wire.text import Text, render
+from selchat.wire.text import Text
 from selchat.wire.text import parse as parse_text
 
 T = TypeVar("T")
