@@ -10,6 +10,7 @@ from secrets import token_bytes
 from typing import TYPE_CHECKING
 
 from selchat import scram
+from selchat.addresses import place
 from selchat.errors import Refusal
 from selchat.hub import sessions
 from selchat.hub.hub import Hub
@@ -33,11 +34,11 @@ def register(hub: Hub, session: Session, command: commands.Register) -> None:
     if len(hub.state.accounts) >= settings.accounts:
         raise Refusal("full", "this server takes no more accounts: ask its operator")
     now = hub.world.now() / 1000
-    if not peer.exempt and hub.registrations.wait(peer.address, now):
+    if not peer.exempt and hub.registrations.wait(place(peer.address), now):
         raise Refusal("too-many", "too many accounts were registered from your address: wait")
 
     def with_verifier(verifier: scram.Verifier) -> None:
-        if not peer.exempt and not hub.registrations.allow(peer.address, now):
+        if not peer.exempt and not hub.registrations.allow(place(peer.address), now):
             raise Refusal("too-many", "too many accounts were registered from your address: wait")
         if invitation and invitation not in hub.state.invitations:
             raise Refusal("invitation-required", "that invitation was used by somebody else")

@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeVar
 
 from msgspec import structs
 
+from selchat.errors import Trimmed
 from selchat.hub.messages import fitting
 from selchat.hub.state import Session, User
 from selchat.model import entries, events, names
@@ -70,13 +71,13 @@ class Catchup:
 
         Moves the cursor behind them. Raises `Trimmed` where the log has forgotten some.
         """
-        user, cursor = self._session.user.id, self.cursor
-        begin = max(cursor, self._resumed) if self._direct else cursor
+        user = self._session.user.id
+        begin = max(self.cursor, self._resumed) if self._direct else self.cursor
         streams = [
             self._log.conversation(name, begin, limit)
             for name in self._view.rooms - self._view.silenced
         ]
-        streams.append(self._log.personal(user, cursor, limit))
+        streams.append(self._personal(limit))
         # A longest stream may go on where it was cut, and the others' entries behind that place
         # must wait; `limit` entries of all together end at or before it.
         found = list({entry.seq: entry for entry in merge(*streams, key=_seq)}.values())
@@ -92,6 +93,15 @@ class Catchup:
             if not before and user in entry.users and self._view.move(entry):
                 return told, False  # the streams to read from are others now
         return told, len(page) == len(found) < limit
+
+    def _personal(self, limit: int) -> list[Entry]:
+        user = self._session.user.id
+        try:
+            return self._log.personal(user, self.cursor, limit)
+        except Trimmed as gone:
+            if not self._direct or gone.seq > self._resumed:
+                raise
+            return self._log.personal(user, gone.seq, limit)  # who was away for so long has no more
 
     def _told(self, entry: Entry) -> events.Fact | None:
         """What the session is told of an entry; None for what it did itself or does not hear."""

@@ -28,6 +28,9 @@ from selchat.store import Log
 
 T = TypeVar("T")
 
+_BY_ENTRY = ("removed", "session-ended")
+"""What the last words of a connection say that another one's command ends, and an entry."""
+
 _GUESSES = 100
 """Names that a 'did you mean' looks at: comparing all could take long."""
 
@@ -199,6 +202,7 @@ class Hub:
             again = self.state.sessions.get(session.id)
             if again is not None:
                 again.user.away = session.user.away
+                again.seen = session.seen
             if session.peer is not None:
                 session.peer.session = again
                 if again is not None:
@@ -215,7 +219,11 @@ class Hub:
         out, self.out = self.out, []
         refusal = not_stored(why)
         for item in out:
-            if isinstance(item, Close) or (isinstance(item, Answer) and item.command is None):
+            if isinstance(item, Answer) and getattr(item.event, "code", "") in _BY_ENTRY:
+                # It is closed, but what it was to be told of is not so.
+                text = f"the server could not go on here ({why}): connect again"
+                self.answer(item.peer, Error(code=refusal.code, text=text))
+            elif isinstance(item, Close) or (isinstance(item, Answer) and item.command is None):
                 self.out.append(item)  # what nobody asked for is true all the same
             elif isinstance(item, Answer):
                 assert item.command is not None
