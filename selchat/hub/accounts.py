@@ -146,6 +146,7 @@ def remember(hub: Hub, session: Session, command: commands.Remember) -> None:
 def logout(hub: Hub, session: Session, command: commands.Logout) -> None:
     """End the session, and forget the device that it came with."""
     peer = session.peer
+    hub.expect_storing()
     _revoke(hub, session.user, session.device)
     sessions.end(hub, session, events.QUIT)
     if peer is not None:
@@ -178,6 +179,7 @@ def _end_number(hub: Hub, session: Session, number: int) -> None:
     user = session.user
     if number == session.id:
         raise Refusal("not-allowed", "that is this session: /logout ends it")
+    hub.expect_storing()
     for other in user.sessions:
         if other.id == number:
             _revoke(hub, user, other.device)

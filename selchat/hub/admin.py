@@ -26,6 +26,7 @@ def kill(hub: Hub, session: Session, command: commands.Kill) -> None:
     if user is session.user or is_admin(user):
         raise Refusal("not-allowed", f"{user.name} is an admin: the operator can change that")
     command.user, command.text = user.name, reason(command.text)
+    hub.expect_storing()
     remove(hub, session, user, command.text)
     hub.done(session, command)
 

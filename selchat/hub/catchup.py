@@ -106,10 +106,11 @@ class Catchup:
     def _told(self, entry: Entry) -> events.Fact | None:
         """What the session is told of an entry; None for what it did itself or does not hear."""
         fact = entry.fact
-        if not isinstance(fact, events.Told):
+        if not isinstance(fact, events.Told) or entries.is_overtaken(fact):
             return None
         if entry.session != self._session.id:
             quiet = isinstance(fact, _SAID) and entry.conversation[:1] == "#"
+            quiet = quiet or (isinstance(fact, events.Invited) and self._concerned(entry))
             return None if quiet and entry.author in self._view.blocked else fact
         if isinstance(fact, events.Message):
             if entry.seq <= self._resumed:
@@ -117,6 +118,9 @@ class Catchup:
             if entry.conversation == self._to_itself:
                 return fact  # a word to oneself is told live as well
         return None
+
+    def _concerned(self, entry: Entry) -> bool:
+        return self._session.user.id in entry.users
 
     def _own(self, entry: Entry) -> bool:
         """Whether it is what the user said to another, from whichever session."""

@@ -144,8 +144,7 @@ class Hub:
 
         `by` is the session that caused it. Refusal `not-stored` while the log cannot be written.
         """
-        if self.failing is not None:
-            raise not_stored(self.failing)
+        self.expect_storing()
         fact = kind(self.log.newest + 1, self.time(), *fields)  # type: ignore[arg-type]
         if by is not None:
             entry = Entry(fact, conversation, users, by.id, post_id, by.user.id)
@@ -162,15 +161,17 @@ class Hub:
         *fields: object,
         by: Session | None,
         user: User | None = None,
+        quiet: bool = False,
     ) -> Entry:
         """Order a fact that concerns a room, whose name comes before `fields`, and tell it there.
 
-        `user` is whom it concerns by name, and who is told of it in any case. The session `by` that
-        caused it is answered instead.
+        `user` is whom it concerns by name, and who is told of it in any case, unless it is `quiet`.
+        The session `by` that caused it is answered instead.
         """
         users = (user.id,) if user is not None else ()
         audience = room.audience()
-        if user is not None and (user not in room.members or room.key in user.silenced):
+        elsewhere = user is not None and (user not in room.members or room.key in user.silenced)
+        if user is not None and elsewhere and not quiet:
             audience += user.peers()
         entry = self.order(
             kind, room.name, *fields, conversation=entries.room(room.key), users=users, by=by
@@ -185,6 +186,11 @@ class Hub:
             self._now = now
             self._stamp = max(self._stamp, stamp(now))
         return self._stamp
+
+    def expect_storing(self) -> None:
+        """For what would be begun, and not be there any more later. Refusal `not-stored`."""
+        if self.failing is not None:
+            raise not_stored(self.failing)
 
     def restore(self) -> None:
         """Make the state what the log says it is. Connections stay with their sessions.

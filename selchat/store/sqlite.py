@@ -83,6 +83,9 @@ SELECT fact, session, entry.user, other, post_id, name, author
 FROM mine JOIN entry USING (seq) JOIN conversation ON conversation.id = conversation ORDER BY seq
 """
 _ROW = "SELECT seq, conversation, user, other, fact FROM entry WHERE seq = ?"
+_CORRECTED_BEFORE = """
+SELECT seq, fact FROM entry WHERE corrects = ? AND seq < ? ORDER BY seq DESC LIMIT 1
+"""
 _POST = "SELECT seq FROM post WHERE session = ? AND id = ?"
 
 
@@ -181,7 +184,10 @@ class SqliteLog:
                 number = self._number(entry.conversation)
             fact = _encode(entry.fact)
             author = entry.author if entry.author != entry.session else None
-            rows.append((number, seq, entry.session, user, other, entry.post_id, fact, author))
+            corrects = entry.fact.of if isinstance(entry.fact, Correction) else None
+            rows.append(
+                (number, seq, entry.session, user, other, entry.post_id, fact, author, corrects)
+            )
             personal += [(one, seq) for one in users]
             if entry.post_id is not None:
                 posts.append((entry.session, entry.post_id, seq))
@@ -190,7 +196,7 @@ class SqliteLog:
             elif isinstance(entry.fact, Correction):
                 corrections.append(entry.fact)
         execute = self._db.executemany
-        execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         if personal:
             execute("INSERT INTO personal VALUES (?, ?)", personal)
         if posts:
@@ -202,6 +208,11 @@ class SqliteLog:
 
     def _correct(self, correction: Correction) -> None:
         """Put another message in the place of the one that a correction is about, everywhere."""
+        place = correction.of, correction.seq
+        before = self._db.execute(_CORRECTED_BEFORE, place).fetchone()
+        if before is not None:
+            overtaken = _encode(entries.overtaken(_decoder.decode(before[1])))
+            self._db.execute("UPDATE entry SET fact = ? WHERE seq = ?", (overtaken, before[0]))
         row = self._db.execute(_ROW, (correction.of,)).fetchone()
         if row is None:
             return  # forgotten meanwhile

@@ -1032,6 +1032,20 @@ def test_a_password_that_is_computed_while_the_disk_fails(disk: DiskStage) -> No
     assert len(disk.hub.state.accounts["alice"].sessions) == 1
 
 
+def test_while_nothing_can_be_stored_no_session_and_no_device_is_ended(disk: DiskStage) -> None:
+    account(disk, "alice")
+    log_in(disk, "alice2", "alice")
+    number = disk.hub.state.accounts["alice"].sessions[0].id
+    disk.disk.fail_writing()
+    for kind, fields in (("remember", {}), ("logout", {}), ("sessions", {"end": number})):
+        assert refused(disk, "alice2", kind, **fields) == "not-stored", kind
+    assert told(disk, "alice") == []
+    disk.disk.heal()
+    disk.advance(1.1)
+    assert len(disk.hub.state.accounts["alice"].sessions) == 2
+    disk.expect_no_difference()
+
+
 def test_other_sessions_are_told_nothing_of_a_change_that_is_not_stored(disk: DiskStage) -> None:
     account(disk, "alice")
     log_in(disk, "alice2", "alice")
