@@ -465,8 +465,8 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=_GIB,
-            description="Characters that one message may have; 0 is as many as a line of line_limit "
-            "holds.",
+            description="Characters that one message may have; 0 is as many as a line of "
+            "line_limit holds.",
         ),
     ] = 0
     stop_timeout: Annotated[
