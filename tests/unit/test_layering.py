@@ -67,7 +67,7 @@ PURE_CLIENT = (
         "layout",
         "linear",
     ),
-    *("paint", "profiles", "state", "window"),
+    *("paint", "profiles", "secret", "state", "window"),
 )
 LOGIC = (
     *("model/", "wire/", "hub/", "errors.py", "settings.py", "sources.py", "scram.py"),
