@@ -64,12 +64,11 @@ def skeleton(name: str) -> str:
     The same for all names with the same key; that key itself for a name in ASCII, which is thought
     to look like no other one (lookalikes.py says why). Not for display. Takes any string.
     """
-    return key(name) if name.isascii() or len(name) > _LONGEST_INPUT else _skeleton(name)
+    own = key(name)
+    return own if own.isascii() or len(own) > _LONGEST_INPUT else _look(own)
 
 
-@lru_cache(maxsize=16_384)
-def _skeleton(name: str) -> str:
-    return look(_key(name))
+_look = lru_cache(maxsize=16_384)(look)
 
 
 def user(text: str) -> str:
