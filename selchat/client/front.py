@@ -6,14 +6,16 @@ import math
 import os
 import signal
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from random import uniform
 
 from selchat.client.keeper import Keeper, Kept, sessions_folder
 from selchat.client.link import Link, resolve
 from selchat.client.state import Heard, State
 from selchat.client.trust import settle
-from selchat.errors import StartError
+from selchat.errors import Refusal, StartError
 from selchat.loop import Loop, Timer
 from selchat.model import commands, events
 from selchat.model.clean import clean_line
@@ -123,7 +125,7 @@ class Front(ABC):
         """The session has begun: enter the rooms of the profile."""
         for room in self.options.rooms:
             if not self.state.talk.entered(room):  # of a session that goes on
-                self.send(self.state.join(room))
+                self.ask(partial(self.state.join, room))
 
     # From the link
 
@@ -229,6 +231,13 @@ class Front(ABC):
                 del self.state.pending[str(command.id)]  # there will be none
         if self.quitting and not self.online and not self._goes_on():
             self.ended("not connected")
+
+    def ask(self, what: Callable[[], list[Command]]) -> None:
+        """Send what nobody typed; where it cannot be asked of this server, say why."""
+        try:
+            self.send(what())
+        except Refusal as refusal:
+            self.say(f"! {refusal.text}")
 
     def quit(self) -> None:
         """End in good order."""

@@ -26,7 +26,7 @@ from selchat.client.window import View
 from selchat.errors import Refusal
 from selchat.loop import READ, Loop, Timer
 from selchat.model import commands, events
-from selchat.model.clean import clean, clean_line
+from selchat.model.clean import clean_line
 from selchat.model.events import Error, Event
 from selchat.settings import ClientOptions
 from selchat.wire.rendering import render
@@ -143,7 +143,7 @@ class Line(Front):
         super().welcomed()
         to = self.options.to
         if to:
-            self.send(self.state.join(to) if to[0] == "#" else self.state.said(f"/to {to}"))
+            self.ask(lambda: self.state.join(to) if to[0] == "#" else self.state.said(f"/to {to}"))
 
     # From the terminal
 
@@ -290,11 +290,13 @@ class Line(Front):
     # Seeing
 
     def _own(self, sent: commands.Post | commands.Me) -> list[str]:
-        """An own message as the others see it; a direct one as in the text tongue."""
+        """An own message as the others see it; a direct one as in the text tongue. Clean: the
+        names in it are what the server said.
+        """
         message = events.Message(
-            0, "", sent.to, self.state.user, clean(sent.text), isinstance(sent, commands.Me)
+            0, "", sent.to, self.state.user, sent.text, isinstance(sent, commands.Me)
         )
-        return render(message, own=sent.to[:1] == "@")
+        return [clean_line(line) for line in render(message, own=sent.to[:1] == "@")]
 
     def _view(self) -> View:
         if self.quitting:

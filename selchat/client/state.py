@@ -434,5 +434,7 @@ def _makes_sense(event: Event) -> bool:
 
 def mentions(said: str, user: str) -> bool:
     """Whether the name stands in a text, as a word of its own."""
+    if not 1 <= len(user) <= names.LONGEST:  # as a server can have it that is none of ours
+        return False
     name = re.escape(names.key(user))
-    return bool(user) and bool(re.search(rf"(?<![\w-]){name}(?![\w-])", said.casefold()))
+    return bool(re.search(rf"(?<![\w-]){name}(?![\w-])", said.casefold()))
