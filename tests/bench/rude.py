@@ -7,9 +7,10 @@ is exempt: those who say nothing, those who send a byte a second, those who floo
 questions and junk, in rooms of their own), those who flood and never read, and those who make the
 server begin a TLS handshake and drop it, in a loop. What the server ends is begun anew.
 
-The server has one processor and everybody else another, where there are two; the rude yield it to
-the honest, so that it is not their waiting for a processor that is measured. Exit code 1: the
-honest wait more than twice as long, or the server took more memory than its limit.
+The server has one processor and everybody else another, where there are two; the rude yield theirs
+to the honest, and where it is allowed the server and the honest come before all other work of the
+machine, so that it is not their waiting for a processor that is measured. Exit code 1: the honest
+wait more than twice as long, or the server took more memory than its limit.
 """
 
 from __future__ import annotations
@@ -194,7 +195,7 @@ class Crowd:
         self._later: deque[tuple[float, Rude]] = deque()
         self._soon: list[Rude] = []
         self._places = 0
-        self.client_hello = _client_hello()
+        self.client_hello = client_hello()
         self.people = [
             kind(self, number)
             for name, kind in KINDS.items()
@@ -238,7 +239,8 @@ class Crowd:
         print(f"{self.begun} connections, {self.shaken} handshakes begun", flush=True)
 
 
-def _client_hello() -> bytes:
+def client_hello() -> bytes:
+    """How a TLS client begins."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -298,28 +300,24 @@ def talk(server: ServerProcess, people: list[Client], seconds: float) -> Figures
                     if b" at " in line
                 ]
     spent = (server.cpu() - cpu) / (time.monotonic() - start)
-    return Figures(statistics_p50(took), percentile(took, 99), max(took), len(took), memory, spent)
+    return Figures(percentile(took, 50), percentile(took, 99), max(took), len(took), memory, spent)
 
 
-def statistics_p50(values: list[float]) -> float:
-    return percentile(values, 50)
-
-
-def run(rounds: int, seconds: float, scale: float) -> list[list[Figures]]:
+def run(rounds: int, seconds: float, scale: float, *flags: str) -> list[list[Figures]]:
     """Without and with the rude in turn, on one server; the figures of each."""
-    flags = ("--limits-exempt", "none", "--memory-limit", str(MEMORY_LIMIT))
+    ours = ("--limits-exempt", "none", "--memory-limit", str(MEMORY_LIMIT))
     found: list[list[Figures]] = [[], []]
-    with serve(*flags) as server, _pinned(server):
+    with serve(*ours, *flags) as server, _pinned(server):
         people = [
             Client(server, f"honest{number}", f"room{number % ROOMS}", text=True)
             for number in range(HONEST)
         ]
-        time_to_settle = server.descriptors()
+        usual = server.descriptors()
         for _ in range(rounds):
             found[0].append(talk(server, people, seconds))
             with crowd(server, seconds, scale):
                 found[1].append(talk(server, people, seconds))
-            until(lambda: server.descriptors() <= time_to_settle + 5, "all the rude are gone", 60)
+            until(lambda: server.descriptors() <= usual + 5, "all the rude are gone", 60)
         for client in people:
             client.close()
     return found
@@ -332,9 +330,14 @@ def _pinned(server: ServerProcess) -> Iterator[None]:
     if len(processors) > 1:
         os.sched_setaffinity(server.pid, processors[:1])
         os.sched_setaffinity(0, processors[1:])
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    with suppress(PermissionError):
+        for pid in (0, server.pid):
+            os.setpriority(os.PRIO_PROCESS, pid, -10)
     try:
         yield
     finally:
+        os.setpriority(os.PRIO_PROCESS, 0, usual)
         os.sched_setaffinity(0, processors)
 
 
@@ -350,14 +353,16 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--scale", type=float, default=1.0, help="how many of the rude there are")
+    parser.add_argument("--durability", choices=("full", "normal"), default="full")
     parser.add_argument("--crowd", nargs=2, metavar=("HOST", "PORT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     _enough_descriptors()
     if options.crowd is not None:
-        os.nice(15)
+        os.setpriority(os.PRIO_PROCESS, 0, 5)
         Crowd(options.crowd[0], int(options.crowd[1]), options.scale).run(options.seconds)
         return 0
-    found = run(options.rounds, options.seconds, options.scale)
+    flags = ("--durability", options.durability)
+    found = run(options.rounds, options.seconds, options.scale, *flags)
     print("| | p50 ms | p99 ms | longest ms | deliveries | memory MiB | server's processor |")
     print("|---|---|---|---|---|---|---|")
     rows = [medians(figures) for figures in found]
