@@ -50,11 +50,6 @@ def key(name: str) -> str:
     return _key(name) if len(name) <= _LONGEST_INPUT else name
 
 
-def skeleton(name: str) -> str:
-    """What a name looks like: equal for names that look the same."""
-    return key(name)
-
-
 @lru_cache(maxsize=16_384)
 def _key(name: str) -> str:
     if name.isascii():

@@ -113,6 +113,8 @@ class Chat(RuleBasedStateMachine):
             ping_after=1e9,
             login_timeout=1e9,
         )
+        # What came together is done in the order in which it came, however much it is.
+        self.stage.server.delivery.tick = self.stage.server.delivery.crowded = 10**9
         self.people = [
             Person(name, name in ("tim", "una"), (name, name + "-2"))
             for name in ("ann", "ben", "cat", "tim", "una")
