@@ -512,6 +512,10 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
     """Seconds to try to reach a server that was lost; None: for ever, or a minute in a script."""
     message: str | None = None
     """What to say to `to`, in the place of an input."""
+    password_file: str | None = None
+    """File whose first line is the password of the account, where nobody is to be asked."""
+    server_password_file: str | None = None
+    """File whose first line is the password of the server."""
 
 
 class SettingRow(Struct, frozen=True, kw_only=True):

@@ -114,6 +114,8 @@ class MemoryLog:
         if place == len(self._entries) or self._entries[place].seq != correction.of:
             return  # forgotten meanwhile
         old = self._entries[place]
+        if not isinstance(old.fact, Message):
+            return
         new = structs.replace(old, fact=corrected(old.fact, correction))
         self._entries[place] = new
         for name in _strands(old):
