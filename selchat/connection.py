@@ -18,7 +18,8 @@ from typing import Protocol
 from selchat.certificate import Tls
 from selchat.gate import Gate, Handshakes, Refusal
 from selchat.hub.catchup import Catchup
-from selchat.hub.dispatch import TABLE, dispatch
+from selchat.hub.dispatch import cost as cost_of
+from selchat.hub.dispatch import dispatch
 from selchat.hub.hub import Hub
 from selchat.hub.sessions import lost
 from selchat.hub.state import Session
@@ -336,7 +337,7 @@ class Connection:
         used = 0
         self._commands = None
         for item in commands:
-            cost = _ERROR if isinstance(item, events.Error) else TABLE[type(item)].cost or 1
+            cost = _ERROR if isinstance(item, events.Error) else cost_of(item) or 1
             if cost > dearest:
                 self._commands = chain((item,), commands)
                 break

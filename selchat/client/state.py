@@ -27,9 +27,7 @@ _RECENT = 20
 
 _ABOUT_A_TARGET = ("history", "me", "edit", "delete")
 _ABOUT_A_ROOM = ("leave", "topic", "mute-room", "unmute-room")
-_ABOUT_A_MEMBER = (
-    *("op", "deop", "kick", "ban", "unban", "mute", "unmute", "invite", "private"),
-)
+_ABOUT_A_MEMBER = (*("op", "deop", "kick", "ban", "unban", "mute", "unmute", "invite", "private"),)
 """Commands that mean the current conversation where they name none; of the last, the first word is
 a room if one is in it."""
 
@@ -283,17 +281,7 @@ class State:
             return Heard(_news(event, self._recent.pop(identity)))
         match event:
             case events.Welcome():
-                again = event.token == self._known_token
-                self._known_token = event.token
-                self.user = event.user
-                self.line_limit = event.line_limit
-                self._inside = set(map(names.key, event.rooms))
-                self._welcomed_at = event.seq
-                rooms = [r for r in event.rooms if not isinstance(self._move(r), commands.Leave)]
-                self._want_members(rooms)
-                if not again:  # of an account, which has rooms before it enters any
-                    for room in rooms[:_ROOMS]:
-                        self._want_news(room, event.seq + 1)
+                self._welcomed(event)
             case events.Ok() if command is not None:
                 self._entering.discard(str(identity))
                 self._done(command, event.seq)
@@ -320,6 +308,19 @@ class State:
                 alert = not own and (event.to[:1] == "@" or mentions(event.text, self.user))
                 return Heard(render(event, own=own), alert)
         return Heard(render(event))
+
+    def _welcomed(self, event: events.Welcome) -> None:
+        again = event.token == self._known_token
+        self._known_token = event.token
+        self.user = event.user
+        self.line_limit = event.line_limit
+        self._inside = set(map(names.key, event.rooms))
+        self._welcomed_at = event.seq
+        rooms = [one for one in event.rooms if not isinstance(self._move(one), commands.Leave)]
+        self._want_members(rooms)
+        if not again:  # of an account, which has rooms before it enters any
+            for room in rooms[:_ROOMS]:
+                self._want_news(room, event.seq + 1)
 
     def _answered(self, identity: str | None) -> Command | None:
         """Take the command that an event answers off what is pending."""
