@@ -12,12 +12,14 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 from typing import Protocol
 
 from selchat.certificate import Tls
 from selchat.gate import Gate, Handshakes, Refusal
 from selchat.hub.catchup import Catchup
-from selchat.hub.dispatch import TABLE, dispatch
+from selchat.hub.dispatch import cost as cost_of
+from selchat.hub.dispatch import dispatch
 from selchat.hub.hub import Hub
 from selchat.hub.sessions import lost
 from selchat.hub.state import Session
@@ -28,7 +30,7 @@ from selchat.pace import Pace, Rates
 from selchat.scram import binding
 from selchat.settings import ServerSettings
 from selchat.stream import Stream, Streams
-from selchat.tls import TlsStream
+from selchat.tls import TlsStream, greeted
 from selchat.wire import Tongue
 from selchat.wire.sniff import TLS, Refused, sniff
 from selchat.wire.text import Text
@@ -37,6 +39,19 @@ log = logging.getLogger(__name__)
 
 _REFUSED_TIMEOUT = 5.0
 """Seconds that are waited for what a connection speaks, to tell it that it may not come in."""
+
+LEAST = 10
+"""What each session may ask for in a tick, in the costs of the dispatcher's table, even if nothing
+is left of what all may: who says something does not wait in the queue. Log-ins, and what costs
+more, do."""
+
+_ANY = 1_000_000
+
+_DEBT = 200
+"""When so much more was used in a tick than all may use, what costs more than `LEAST` waits."""
+
+_ERROR = 5
+"""What an error takes from a sender's allowance: it is looked for what may have been meant."""
 
 _NEW, _QUEUED, _SHAKING, _KNOWN = range(4)
 """How far a connection is: it has to say what it speaks, outside of TLS or inside; it waits for its
@@ -56,7 +71,7 @@ class House(Protocol):
     rates: Rates
 
     def allow(self) -> int:
-        """The costs that a connection may use up now."""
+        """The costs that a connection may use up now; 0 or less: none is left."""
 
     def used(self, cost: int) -> None:
         """So much of it was used."""
@@ -232,13 +247,16 @@ class Connection:
     def _find_out(self, data: bytes) -> None:
         kind = sniff(data)
         wants_tls = kind is TLS and self._house.tls is not None and not self.secured
-        if kind is None or wants_tls:
-            self._seen = data
-            if self._hurry is None:
-                seconds = self._house.settings.handshake_timeout
-                self._hurry = self._house.loop.call_later(seconds, self._too_slow)
-            if wants_tls:
-                self._want_handshake()
+        if kind is None or (wants_tls and not greeted(data)):
+            self._wait_for_more(data)
+            return
+        if wants_tls:
+            self._wait_for_more(data)
+            if self._house.handshakes.begin(self):
+                self.shake_hands()
+            else:
+                self._phase = _QUEUED
+                self.listen()
             return
         self._seen = b""
         self._in_no_hurry()
@@ -256,12 +274,11 @@ class Connection:
             self._commands = self._ask(self.tongue, data)
             self.work()
 
-    def _want_handshake(self) -> None:
-        if self._house.handshakes.begin(self):
-            self.shake_hands()
-        else:
-            self._phase = _QUEUED
-            self.listen()
+    def _wait_for_more(self, data: bytes) -> None:
+        self._seen = data
+        if self._hurry is None:
+            seconds = self._house.settings.handshake_timeout
+            self._hurry = self._house.loop.call_later(seconds, self._too_slow)
 
     def shake_hands(self) -> None:
         """Begin the TLS handshake that the peer wants: it is its turn."""
@@ -286,11 +303,14 @@ class Connection:
 
     # What was asked
 
-    def work(self) -> None:
-        """Carry out what came, as far as this tick and the rates allow; then read on, or not."""
-        idle = self._rest is None and not self._paused
-        if self._commands is not None and not self.closing and idle:
-            self._carry_out(self._commands)
+    def work(self, turn: bool = False) -> None:
+        """Carry out what came, as far as this tick and the rates allow; then read on, or not.
+
+        With its `turn` it gets on, by one command at least, whatever that costs.
+        """
+        free = self._rest is None and not self._paused
+        if self._commands is not None and not self.closing and free:
+            self._carry_out(self._commands, turn)
         self.listen()
 
     def listen(self) -> None:
@@ -312,37 +332,52 @@ class Connection:
             self._pace.take_bytes(len(data))
         return tongue.receive(data)
 
-    def _carry_out(self, commands: Iterator[Command | events.Error]) -> None:
+    def _carry_out(self, commands: Iterator[Command | events.Error], turn: bool) -> None:
+        allowed, dearest = self._allowed(turn)
+        used = 0
+        self._commands = None
+        for item in commands:
+            cost = _ERROR if isinstance(item, events.Error) else cost_of(item) or 1
+            if cost > dearest:
+                self._commands = chain((item,), commands)
+                break
+            if isinstance(item, events.Error):
+                self._house.hub.answer(self, item)
+            else:
+                dispatch(self._house.hub, self, item)
+                if self._refused >= 0:
+                    self._log_in()
+            used += cost
+            if self.closing:
+                return
+            if used >= allowed or self._paused:
+                self._commands = commands
+                break
+        self._pay(used)
+
+    def _allowed(self, turn: bool) -> tuple[int, int]:
+        """What it may use up now, of what the tick and its rates leave; and what one command of it
+        may cost. The last one may overdraw either.
+        """
         house, pace = self._house, self._pace
-        hub = house.hub
         allowed = house.allow()
+        dearest = _ANY
+        if not turn and allowed <= 0:
+            dearest = 0 if self.session is None else LEAST if allowed <= -_DEBT else _ANY
+        allowed = max(allowed, LEAST)
         if pace is not None:
             # At least one, as whoever is in debt would not be here.
             allowed = min(allowed, int(pace.left(house.rates, house.loop.clock())) + 1)
-        left = allowed
-        for item in commands:
-            if isinstance(item, events.Error):
-                hub.answer(self, item)
-                left -= 1
-            else:
-                dispatch(hub, self, item)
-                left -= TABLE[type(item)].cost or 1
-                if self._refused >= 0:
-                    self._log_in()
-            if self.closing or self._paused or left <= 0:
-                break
-        else:
-            self._commands = None
-        house.used(allowed - left)
-        if self.closing:
-            self._commands = None
-            return
-        if pace is not None:
-            seconds = pace.spend(house.rates, allowed - left)
-            if seconds:
-                self._rest = house.loop.call_later(seconds, self._rested)
-                return
-        if self._commands is not None and not self._paused:
+        return allowed, dearest
+
+    def _pay(self, used: int) -> None:
+        """Rest, where that was more than its rates allow; go on in the next tick, if it can."""
+        house = self._house
+        house.used(used)
+        rest = self._pace.spend(house.rates, used) if self._pace is not None else 0.0
+        if rest:
+            self._rest = house.loop.call_later(rest, self._rested)
+        elif self._commands is not None and not self._paused:
             house.feed_later(self)
 
     def _rested(self) -> None:

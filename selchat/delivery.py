@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import cast
 
-from selchat.connection import Connection
+from selchat.connection import LEAST, Connection
 from selchat.errors import Trimmed
 from selchat.hub.catchup import Catchup
 from selchat.hub.hub import Answer, Hub, Resumed, Told
@@ -26,14 +26,17 @@ from selchat.wire import Tongue
 
 log = logging.getLogger(__name__)
 
-TICK = 500
-"""What all connections together may ask for in a tick, in the costs of the dispatcher's table. The
-rest waits for the next ticks, in turn: so many messages take about 15 ms, for which who asks for
-little waits at most, however many ask for much. Nor do the answers of a tick become more than one
-connection may have waiting."""
+TICK = 1_000
+"""What all connections together may ask for in a tick, in costs of the dispatcher's table, while
+nobody waits for a turn. It came together, so it is done in the order in which it came, with one
+commit; and it makes no more answers than one connection may have waiting."""
 
-LEAST = 20
-"""What each connection may ask for all the same, so that a usual request is never late."""
+CROWDED = 50
+"""What they may while somebody waits. So many messages take some 2 ms, and that is for how long who
+asks for little waits, however many ask for much."""
+
+_ALONE = 200
+"""What one who waits alone may, and few share: fewer and larger commits do more."""
 
 _PAGE = 100
 """What a page for a reader that is behind takes from `TICK`."""
@@ -51,6 +54,7 @@ class Delivery:
         self._hungry: dict[Connection, None] = {}  # what can be given more, in order
         self._failed: dict[Connection, Exception] = {}  # what cannot go on, and why
         self._seq = hub.log.newest  # of the last entry told
+        self.tick, self.crowded = TICK, CROWDED
         self._left = TICK
         self._sharing = 1
 
@@ -61,8 +65,8 @@ class Delivery:
         self._hungry[connection] = None
 
     def allow(self) -> int:
-        """The costs that a connection may use up now."""
-        return max(LEAST, self._left // self._sharing)
+        """The costs that a connection may use up now; 0 or less: none is left."""
+        return self._left // self._sharing
 
     def used(self, cost: int) -> None:
         """So much was used up."""
@@ -129,41 +133,51 @@ class Delivery:
         committed and told in the next tick, so in this one no page may hold it. Whoever is not
         reached is first in the next tick.
         """
-        hungry, self._hungry = self._hungry, {}
-        self._left = left = TICK
-        present = []
-        turns = iter(hungry)
-        for connection in turns:
-            if connection.stream.full:
-                continue  # it will say so when it is drained
-            try:
-                if connection.catchup is None:
-                    left -= LEAST
-                    present.append(connection)
-                else:
-                    left -= _PAGE
-                    self.used(_PAGE)
-                    if self._feed_page(connection, connection.catchup):
-                        present.append(connection)
-            except Exception as error:  # noqa: BLE001  (it is told below)
-                self._failed[connection] = error
-            if left <= 0:
-                break
-        for done, connection in enumerate(present):
+        self._left = self.tick
+        if self._hungry:
+            self._left = max(self.crowded, _ALONE // len(self._hungry))
+        hungry, self._hungry = iter(self._hungry), {}
+        present = self._feed_pages(hungry)
+        for turn in range(len(present)):
+            if turn and self._left <= 0:
+                break  # one at least, or pages could keep all from getting on
+            self._sharing = len(present)
+            connection = present.popleft()
             if connection.closing:
                 continue  # another's command took its session over
-            self._sharing = len(present) - done
             try:
-                connection.work()
-            except Exception as error:  # noqa: BLE001
+                connection.work(turn=True)
+            except Exception as error:  # noqa: BLE001  (it is told below)
                 self._failed[connection] = error
         self._sharing = 1
-        if rest := dict.fromkeys(turns):
+        if rest := dict.fromkeys((*present, *hungry)):
             self._hungry = rest | self._hungry
             self._wake()
         failed, self._failed = self._failed, {}
         for connection, reason in failed.items():
             _end(connection, reason)
+
+    def _feed_pages(self, hungry: Iterator[Connection]) -> deque[Connection]:
+        """A page for each that is in the past, as far as there is time; give who is not, or was."""
+        present: deque[Connection] = deque()
+        left = self.crowded
+        for connection in hungry:
+            if connection.stream.full:
+                continue  # it will say so when it is drained
+            if connection.catchup is None:
+                present.append(connection)
+                left -= LEAST
+            else:
+                self._left -= _PAGE
+                left -= _PAGE
+                try:
+                    if self._feed_page(connection, connection.catchup):
+                        present.append(connection)
+                except Exception as error:  # noqa: BLE001
+                    self._failed[connection] = error
+            if left <= 0:
+                break
+        return present
 
     def _feed_page(self, connection: Connection, catchup: Catchup) -> bool:
         """Give a page of what was missed; True if the present is reached."""

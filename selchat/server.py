@@ -126,7 +126,7 @@ class Server:
         return 0 if self._clean else 1
 
     def allow(self) -> int:
-        """The costs that a connection may use up now."""
+        """The costs that a connection may use up now; 0 or less: none is left."""
         return self.delivery.allow()
 
     def used(self, cost: int) -> None:

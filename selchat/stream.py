@@ -39,6 +39,13 @@ _ACCEPT_AGAIN = 1.0
 """Seconds after which a paused listener tries again, should no stream of ours have closed."""
 
 
+_MUCH = 262_144
+"""Bytes read in a tick after which only little is read of each further stream: a hundred that flood
+at once would otherwise hold up a tick by what they sent, of which most has to wait anyway."""
+
+_LITTLE = 4_096
+
+
 class Limits(NamedTuple):
     """What one stream may cost. Bytes and seconds; settings.py tells each one's reason."""
 
@@ -70,7 +77,7 @@ class Streams:
     """What the streams of a loop share: their limits, and who has something to send.
 
     `flush` is meant as an end-of-tick hook: all that a stream was given during a tick leaves in
-    one system call.
+    one system call, and what is read in a tick is counted from one to the next.
     """
 
     def __init__(self, loop: Loop, limits: Limits) -> None:
@@ -78,11 +85,13 @@ class Streams:
         self.limits = limits
         self.unsent: dict[Stream, None] = {}  # in order; each once, for its budget
         self.open = 0
+        self.read = 0  # bytes, in this tick
         self.on_freed: Callable[[], None] | None = None
         """Called when a descriptor was given back."""
 
     def flush(self) -> None:
         """Send what was queued since the last call, one `send` for each stream."""
+        self.read = 0
         unsent, self.unsent = self.unsent, {}
         for stream in unsent:
             try:
@@ -243,14 +252,18 @@ class Stream:
                 self._out = None
 
     def _read(self) -> None:
+        size = self._shared.limits.read_size
+        if self._shared.read > _MUCH:
+            size = min(size, _LITTLE)
         try:
-            data = self._socket.recv(self._shared.limits.read_size)
+            data = self._socket.recv(size)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self.abort(error.strerror or str(error))
             return
         if data:
+            self._shared.read += len(data)
             if self.state == OPEN:
                 self.owner.received(data)
             return

@@ -27,6 +27,7 @@ from selchat.stream import OPEN, Owner, Stream
 log = logging.getLogger(__name__)
 
 _PIECE = 65_536
+_RECORD = 16_384
 
 
 class TlsStream:
@@ -236,6 +237,15 @@ class TlsStream:
     def _flush(self) -> None:
         if self._out.pending:
             self._stream.write(self._out.read())
+
+
+def greeted(data: bytes) -> bool:
+    """Whether a client's first record has come as a whole, or is none: then TLS can begin.
+
+    Who sends it byte by byte does not have a TLS session while it does. RFC 8446, section 5.1.
+    """
+    length = int.from_bytes(data[3:5])
+    return len(data) >= 5 and (length > _RECORD or len(data) >= 5 + length)
 
 
 def fingerprint(certificate: bytes) -> str:

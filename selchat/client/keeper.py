@@ -8,28 +8,22 @@ the same server and user finds the file locked, keeps nothing, and opens a sessi
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import logging
 import os
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
-import platformdirs
 
-from selchat.model import names
+from selchat.client import private
 from selchat.model.commands import AnyCommand
-
-_LONGEST = 200
-"""Bytes in a file's name; most systems take 255."""
 
 log = logging.getLogger(__name__)
 
 
 def sessions_folder() -> Path:
     """Where the sessions of this system's user are kept."""
-    return platformdirs.user_state_path("selchat") / "sessions"
+    return private.folder("sessions")
 
 
 class Kept(msgspec.Struct):
@@ -51,14 +45,10 @@ class Keeper:
 
     def __init__(self, folder: Path, host: str, port: int, user: str) -> None:
         """`folder` is made, mode 0700, if there is none. Where it cannot be, nothing is kept."""
-        # quote() leaves no comma, and a name that holds any letter can be a long file name.
-        place = f"{quote(host, safe='')},{port},{quote(names.key(user), safe='')}"
-        if len(place) > _LONGEST:
-            place = hashlib.sha256(place.encode()).hexdigest()
-        self._path = folder / f"{place}.json"
+        self._path = folder / private.file(host, port, user)
         self._fd: int | None = None
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private.make(folder)
             lock = self._path.with_suffix(".lock")
             self._fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,12 +73,8 @@ class Keeper:
         """Keep it in place of what was kept. A disk that does not take it is no reason to end."""
         if self._fd is None:
             return
-        draft = self._path.with_suffix(".new")
         try:
-            fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "wb") as file:
-                file.write(msgspec.json.encode(kept))
-            draft.replace(self._path)
+            private.write(self._path, msgspec.json.encode(kept))
         except OSError as error:
             log.debug("the session is not kept: %s", error)
 

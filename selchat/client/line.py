@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from secrets import token_hex
 
@@ -19,12 +20,13 @@ from selchat.client.editor import Editor
 from selchat.client.front import ASK_NAME, STDIN, Front
 from selchat.client.keys import Key, Keys
 from selchat.client.output import Output
+from selchat.client.secret import Secret
 from selchat.client.state import Heard, State
 from selchat.client.window import View
 from selchat.errors import Refusal
 from selchat.loop import READ, Loop, Timer
 from selchat.model import commands, events
-from selchat.model.clean import clean, clean_line
+from selchat.model.clean import clean_line
 from selchat.model.events import Error, Event
 from selchat.settings import ClientOptions
 from selchat.wire.rendering import render
@@ -63,6 +65,7 @@ class Line(Front):
         self._timer: Timer | None = None  # for an ESC that may be the start of a sequence
         self._typed: deque[str] = deque()  # what was submitted and waits for its turn
         self._question = ""  # a message that is sent if the user says so
+        self._secret: Secret | None = None  # what is asked for and not shown
         self._listing = False  # whether another Tab lists what fits
         self._reading = False
 
@@ -113,9 +116,23 @@ class Line(Front):
         if self._output.linear:
             self._output.tell(f"* {ASK_NAME}")
 
+    def ask_secret(self, prompt: str, then: Callable[[str | None], None]) -> None:
+        """Have the user type something that is shown nowhere and kept nowhere; then go on with the
+        line that was being typed. `then` gets it, or None if the user does not want to (Esc,
+        Ctrl-C, Ctrl-D) or something else is asked for before. Not called where the client ends.
+        """
+        before, self._secret = self._secret, Secret(prompt, then)
+        self._output.signals(False)
+        if self._output.linear:
+            self._output.tell(f"* {prompt}")
+        if before is not None:
+            before.cancel()
+
     def interrupt(self, why: str) -> None:
         """Keep the line that was not sent for the next time, and say why it ends."""
-        self._remember(self._editor.text)
+        self._secret = None
+        self._output.signals(True)  # another Ctrl-C ends it at once
+        self._note(self._editor.text)
         self._editor.load("")
         self._typed.clear()
         self._read(False)
@@ -126,7 +143,7 @@ class Line(Front):
         super().welcomed()
         to = self.options.to
         if to:
-            self.send(self.state.join(to) if to[0] == "#" else self.state.said(f"/to {to}"))
+            self.ask(lambda: self.state.join(to) if to[0] == "#" else self.state.said(f"/to {to}"))
 
     # From the terminal
 
@@ -146,6 +163,9 @@ class Line(Front):
 
     def _press(self, keys: list[Key]) -> None:
         for key in keys:
+            if self._secret is not None:
+                self._type_secret(self._secret, key)
+                continue
             if self._question:
                 self._answer(key)
                 continue
@@ -163,6 +183,15 @@ class Line(Front):
                 case Request.RING if not self._output.linear:
                     self._output.ring()
         self.go_on()
+
+    def _type_secret(self, secret: Secret, key: Key) -> None:
+        match secret.press(key):
+            case Request.SUBMIT | Request.END:
+                self._secret = None
+                self._output.signals(True)
+                secret.close()  # which may ask for another
+            case Request.RING:
+                self._output.ring()
 
     def _submit(self) -> None:
         line = self._editor.text
@@ -195,11 +224,14 @@ class Line(Front):
 
     def _accept(self) -> None:
         """Take the line out of the editor, to be sent."""
-        self._remember(self._editor.text)
+        self._note(self._editor.text)
         self._output.submitted()
         self._typed.append(self._editor.submit())
 
-    def _remember(self, line: str) -> None:
+    def _note(self, line: str) -> None:
+        """Keep a line, to come back to it, unless there can be a password in it."""
+        if line.lower().lstrip().startswith(("/register ", "/passwd ")):
+            return
         if line.strip() and self.name and self._history and self._editor.history[-1:] != [line]:
             history.add(self._history, line)
         self._editor.remember(line)
@@ -225,7 +257,7 @@ class Line(Front):
                 self._output.tell(
                     *(f"* {keys:<{width}}  {help_}" for keys, help_ in bindings.table())
                 )
-            else:
+            elif not self.account.command(line.strip()):
                 self.send(self.state.said(line))
         except Refusal as refusal:
             self._output.tell(f"! {refusal.text}")
@@ -261,11 +293,13 @@ class Line(Front):
     # Seeing
 
     def _own(self, sent: commands.Post | commands.Me) -> list[str]:
-        """An own message as the others see it; a direct one as in the text tongue."""
+        """An own message as the others see it; a direct one as in the text tongue. Clean: the
+        names in it are what the server said.
+        """
         message = events.Message(
-            0, "", sent.to, self.state.user, clean(sent.text), isinstance(sent, commands.Me)
+            0, "", sent.to, self.state.user, sent.text, isinstance(sent, commands.Me)
         )
-        return render(message, own=sent.to[:1] == "@")
+        return [clean_line(line) for line in render(message, own=sent.to[:1] == "@")]
 
     def _view(self) -> View:
         if self.quitting:
@@ -279,6 +313,8 @@ class Line(Front):
         above = [f"{self._output.on_way} {self._own(post)[0]}" for post in posts[:_ON_ITS_WAY]]
         if len(posts) > _ON_ITS_WAY:
             above.append(f"{self._output.on_way} and {len(posts) - _ON_ITS_WAY} more")
+        if self._secret is not None:
+            return View(self._secret.prompt, "", 0, tuple(above))
         if self._question:
             first, second, *_ = self._question.split("\n")
             return View("y or n: ", "", 0, (f"  {first}", f"  {second}", "  …", self._asked()))

@@ -86,6 +86,10 @@ class Output:
         self._last_key = self._loop.clock()
         return self._terminal.read()
 
+    def signals(self, wanted: bool) -> None:
+        """Say whether Ctrl-C and Ctrl-Z are signals, as they are unless told, or keys."""
+        self._terminal.signals(wanted)
+
     # What is to be seen
 
     def add(self, lines: Iterable[str], at: object, alert: bool = False, mark: str = "") -> None:

@@ -12,10 +12,13 @@ still signals. Two hazards:
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import termios
 from contextlib import suppress
 from typing import Any
+
+from selchat.errors import StartError
 
 _IN, _OUT = 0, 1
 _IFLAG, _OFLAG, _LFLAG, _CC = 0, 1, 3, 6
@@ -35,11 +38,23 @@ class Terminal:
         self.echoes = True
         """Whether the terminal showed what is typed, before `enter`."""
         self._bracketed = bracketed
+        self._signals = True
         self._saved: list[Any] | None = None
         self._encoding = sys.stdout.encoding or "utf-8"
 
     def enter(self) -> None:
         """Take the terminal, or take it again after a stop."""
+        self._take()
+        if self._bracketed and not self.gone:
+            self.write(_PASTE_ON)
+
+    def signals(self, wanted: bool) -> None:
+        """Say whether Ctrl-C and Ctrl-Z are signals, as they are unless told, or keys."""
+        self._signals = wanted
+        if self._saved is not None:
+            self._take()
+
+    def _take(self) -> None:
         try:
             mode = termios.tcgetattr(_IN)
             if self._saved is None:
@@ -49,15 +64,15 @@ class Terminal:
             mode[_OFLAG] |= termios.OPOST | termios.ONLCR
             # IEXTEN would keep some control keys for itself (Ctrl-V, on BSD also Ctrl-Y).
             mode[_LFLAG] &= ~(termios.ICANON | termios.ECHO | termios.IEXTEN)
-            mode[_LFLAG] |= termios.ISIG
+            if self._signals:
+                mode[_LFLAG] |= termios.ISIG
+            else:
+                mode[_LFLAG] &= ~termios.ISIG
             mode[_CC][termios.VMIN], mode[_CC][termios.VTIME] = 1, 0
             termios.tcsetattr(_IN, termios.TCSANOW, mode)
             os.set_blocking(_OUT, True)  # some program before this one may have left it otherwise
         except (termios.error, OSError):
             self.gone = True
-            return
-        if self._bracketed:
-            self.write(_PASTE_ON)
 
     def leave(self) -> None:
         """Give the terminal back. Harmless if it was given back, or is gone."""
@@ -107,3 +122,75 @@ class Terminal:
             except OSError:
                 self.gone = True
         return not self.gone
+
+
+class _Interrupted(BaseException):
+    """A signal came that ends the program. No mistake: nothing in between may catch it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def ask_password(prompt: str) -> str:
+    """Ask for a password at the terminal of this process, before a loop runs. Nothing is shown of
+    it, and the terminal is as it was afterwards, also when a signal ends the program.
+
+    Standard input and output are left alone: they may be pipes. Raises `StartError` where there
+    is no terminal, or the user gives no password (Ctrl-D).
+    """
+    try:
+        fd = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        raise StartError(
+            "a password is needed and there is no terminal to type it at: "
+            "start selchat-client in one"
+        ) from None
+    handlers: dict[int, Any] = {}
+    before = None
+    try:
+        before = termios.tcgetattr(fd)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            handlers[number] = signal.signal(number, _interrupt)
+        # A stop would leave the shell with a terminal that shows nothing.
+        handlers[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+        mode = [*before]
+        mode[_IFLAG] |= termios.ICRNL
+        mode[_LFLAG] |= termios.ICANON | termios.ISIG
+        mode[_LFLAG] &= ~termios.ECHO
+        termios.tcsetattr(fd, termios.TCSANOW, mode)
+        password = ""
+        while not password:
+            password = _line(fd, prompt)
+        return password
+    except _Interrupted as interrupted:
+        came = interrupted.number
+    except (termios.error, OSError):
+        raise StartError("the terminal is gone") from None
+    finally:
+        if before is not None:
+            with suppress(termios.error):
+                termios.tcsetattr(fd, termios.TCSANOW, before)
+        for ours, handler in handlers.items():
+            signal.signal(ours, signal.SIG_DFL if handler is None else handler)
+        os.close(fd)
+    os.kill(os.getpid(), came)  # it does now what it would have done
+    raise StartError("interrupted")
+
+
+def _interrupt(number: int, _: object) -> None:
+    raise _Interrupted(number)
+
+
+def _line(fd: int, prompt: str) -> str:
+    """Ask, and read a line that the terminal does not show."""
+    os.write(fd, prompt.encode())
+    typed = b""
+    try:
+        while not typed.endswith(b"\n"):
+            more = os.read(fd, 4_096)
+            if not more:
+                raise StartError("no password was given")
+            typed += more
+    finally:
+        os.write(fd, b"\n")  # that was not shown either
+    return typed.decode(errors="replace").rstrip("\r\n")

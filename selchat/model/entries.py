@@ -38,13 +38,11 @@ class Entry(Struct, frozen=True, gc=False):
 Correction = events.Edited | events.Deleted
 
 
-def corrected(fact: events.AnyFact, correction: Correction) -> events.AnyFact:
-    """The message that stands in the log from a correction on, in the place of `fact`."""
-    if not isinstance(fact, events.Message):
-        return fact
+def corrected(message: events.Message, correction: Correction) -> events.Message:
+    """The message that stands in the log from a correction on, in the place of `message`."""
     if isinstance(correction, events.Deleted):
-        return structs.replace(fact, text="", deleted=True)
-    return structs.replace(fact, text=correction.text, edited=True)
+        return structs.replace(message, text="", deleted=True)
+    return structs.replace(message, text=correction.text, edited=True)
 
 
 def overtaken(fact: events.AnyFact) -> events.AnyFact:

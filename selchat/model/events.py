@@ -70,8 +70,8 @@ class Joined(Fact):
 class Left(Fact):
     """`user` is no longer in `room`. A link that broke reads differently from a `quit`.
 
-    Where others made it go (`kicked`, `banned`, `removed` from the server) `by` says who it was, and
-    `why` what for.
+    Where others made it go (`kicked`, `banned`, `removed` from the server) `by` says who that was,
+    and `why` what for.
     """
 
     room: str

@@ -5,7 +5,9 @@ letter or a digit. It is kept in Unicode normalization form NFKC, so that `ï½ï½
 is `alice`; two names are the same if their keys are: NFKC and case folding (UAX #15; Unicode
 3.13, D145). Vowel signs and other combining marks count as part of the letter that they follow,
 as in RFC 8264 section 9.1 ("LetterDigits"): Hindi or Thai could not be written without them. More
-than two on one letter are refused, because they climb over the lines above.
+than two on one letter are refused, because they climb over the lines above. So are letters that
+nobody sees, and letters of scripts that are not written together; and what a name looks like is its
+`skeleton` (lookalikes.py).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from selchat.errors import Refusal
+from selchat.model.lookalikes import look, scripts_mixed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +31,11 @@ RESERVED = frozenset({"quit", "you"})
 
 _MARKS_ON_A_LETTER = 2
 
+_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\U00016fe4").union(
+    map(chr, range(0xFE00, 0xFE10)), map(chr, range(0xE0100, 0xE01F0))
+)
+"""Letters and marks that show nothing (Default_Ignorable_Code_Point): joiners, fillers of Hangul,
+variation selectors. A name with one would look like the name without it."""
 
 _LONGEST_INPUT = 4 * LONGEST
 """Characters of a text above which it is not normalized: it can be no name, and the work grows
@@ -42,17 +50,25 @@ def key(name: str) -> str:
     return _key(name) if len(name) <= _LONGEST_INPUT else name
 
 
-def skeleton(name: str) -> str:
-    """What a name looks like: equal for names that look the same."""
-    return key(name)
-
-
 @lru_cache(maxsize=16_384)
 def _key(name: str) -> str:
     if name.isascii():
         return name.lower()
     folded = unicodedata.normalize("NFKC", name).casefold()
     return unicodedata.normalize("NFKC", folded)
+
+
+def skeleton(name: str) -> str:
+    """What a name looks like: different names whose skeletons are equal look the same.
+
+    The same for all names with the same key; that key itself for a name in ASCII, which is thought
+    to look like no other one (lookalikes.py says why). Not for display. Takes any string.
+    """
+    own = key(name)
+    return own if own.isascii() or len(own) > _LONGEST_INPUT else _look(own)
+
+
+_look = lru_cache(maxsize=16_384)(look)
 
 
 def user(text: str) -> str:
@@ -85,6 +101,8 @@ def _checked(text: str, what: str) -> str:
     marks = 0
     for character in name:
         category = unicodedata.category(character)
+        if character in _UNSEEN:
+            break
         if category[0] == "M" and category != "Me" and marks < _MARKS_ON_A_LETTER:
             marks += 1
         elif category[0] == "L" or category == "Nd":
@@ -95,6 +113,11 @@ def _checked(text: str, what: str) -> str:
             break
     else:
         if unicodedata.category(name[0])[0] != "M" and any(map(str.isalnum, name)):
+            if not name.isascii() and scripts_mixed(name):
+                raise Refusal(
+                    "bad-name",
+                    f"{what} is written in one script, or would look like another: choose another",
+                )
             return name
     raise Refusal(
         "bad-name", f"{what} is made of letters, digits, '-', '_' and '.' only: choose another"

@@ -26,7 +26,7 @@ import msgspec
 from selchat.errors import StartError, StoreError, Trimmed
 from selchat.model import entries
 from selchat.model.entries import Correction, Entry
-from selchat.model.events import AnyFact, Gone
+from selchat.model.events import AnyFact, Gone, Message
 from selchat.store import Query, search
 from selchat.store.folder import Held
 from selchat.store.schema import migrate
@@ -214,10 +214,11 @@ class SqliteLog:
             overtaken = _encode(entries.overtaken(_decoder.decode(before[1])))
             self._db.execute("UPDATE entry SET fact = ? WHERE seq = ?", (overtaken, before[0]))
         row = self._db.execute(_ROW, (correction.of,)).fetchone()
-        if row is None:
+        message = _decoder.decode(row[-1]) if row is not None else None
+        if not isinstance(message, Message):
             return  # forgotten meanwhile
-        corrected = entries.corrected(_decoder.decode(row[-1]), correction)
-        search.replace(self._db, row, fact := _encode(corrected))
+        fact = _encode(entries.corrected(message, correction))
+        search.replace(self._db, row, fact)
         self._db.execute("UPDATE entry SET fact = ? WHERE seq = ?", (fact, correction.of))
 
     def _number(self, name: str) -> int:

@@ -18,7 +18,7 @@ from selchat.model.events import AnyEvent, Event
 AT = "2026-01-31T12:03:04.567Z"
 
 HARMFUL = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))} | {
-    chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    chr(code) for code in (*range(0x2028, 0x202F), *range(0x2066, 0x206A))
 }
 NASTY = "".join(sorted(HARMFUL)) + "\x1b[2J\x1b]0;owned\x07\u202eterces\r\nadmin: hello"
 

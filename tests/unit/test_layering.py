@@ -76,7 +76,7 @@ PURE_CLIENT = (
         "layout",
         "linear",
     ),
-    *("paint", "profiles", "state", "window"),
+    *("paint", "profiles", "secret", "state", "window"),
 )
 LOGIC = (
     *("model/", "wire/", "hub/", "addresses.py", "errors.py", "settings.py", "sources.py"),

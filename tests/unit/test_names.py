@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selchat.errors import Refusal
-from selchat.model import names
+from selchat.model import lookalikes, names
 
 GOOD = [
     "a",
@@ -35,6 +35,23 @@ GOOD = [
     "٣٤",  # digits of any script
     "you2",
     "quitter",
+    # One script each, and what is written together.
+    *("Αλέξανδρος", "Հայկ", "თამარ", "አበበ", "ᏣᎳᎩ", "ᐃᓄᒃ", "ދިވެހި", "ܣܘܪܝܬ", "עִבְרִית", "اَحْمَد"),
+    *("বাংলা", "ਗੁਰਮੀਤ", "ગુજરાતી", "தமிழ்", "తెలుగు", "ಕನ್ನಡ", "മലയാളം", "සිංහල", "ລາວ", "བོད", "မြန်မာ"),
+    *("ខ្មែរ", "ᠮᠣᠩᠭᠣᠯ", "ꦗꦮ", "ᬩᬮᬶ", "ᨲᩣᨾ", "ⴰⵎⴰⵣⵉⵖ", "ߒߞߏ", "𞤀𞤣𞤤𞤢𞤥", "ꆈꌠ", "ꓡꓲꓢꓴ", "ⲕⲏⲙⲉ"),
+    *(
+        "ハローさん",
+        "サーバー",
+        "ユーザーABC",
+        "東京タワー",
+        "山々",
+        "ㄅㄆㄇ",
+        "abc注音ㄅ",
+        "한국사람",
+        "서울city",
+        "大韓민국",
+    ),
+    *("alice2", "日本3", "बच्चा२", "سارة٢", "ކިޔެ٢", "Đặng", "Łukasz", "Ŵyn", "Ольга_3", "x-ray.日本"),
 ]
 
 BAD = [
@@ -91,6 +108,33 @@ BAD = [
     "a\u00a0b",
     "\ue000",  # private use
     "a\u0378",  # not assigned
+    # Letters and marks that show nothing: the name would look like the one without.
+    *(
+        "a\u3164",
+        "a\uffa0b",
+        "a\u115fb",
+        "a\u034fb",
+        "a\ufe0f",
+        "❤\ufe0f",
+        "क\U000e0100",
+        "ខ\u17b4",
+    ),
+    # Scripts that are not written together.
+    *(
+        "аlice",
+        "aliсe",
+        "Αlice",
+        "pаypal",
+        "Ꭺlice",
+        "ꓮlice",
+        "ОльгаX",
+        "ქx",
+        "日本й",
+        "한국ひ",
+        "ㄅひ",
+        "αа",
+    ),
+    *("x٣", "日٣", "רa", "हinग"),
 ]
 
 SAME = [
@@ -149,6 +193,85 @@ def test_a_user_is_not_called_what_means_something_else(text: str) -> None:
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_names_that_look_the_same_are_the_same(one: str, other: str) -> None:
     assert names.key(one) == names.key(other)
+
+
+LOOK_THE_SAME = [
+    ("BOBA", "ВОВА"),
+    ("Coca", "Соса"),
+    ("paxyc", "рахус"),
+    ("ANNA", "ΑΝΝΑ"),
+    ("ZOH", "ΖΟΗ"),
+    ("AKTE", "ᎪᏦᎢᎬ"),
+    ("ALICE", "ᴀʟɪᴄᴇ"),
+    ("ALICE", "ꓮꓡꓲꓚꓰ"),
+    ("hon", "հօո"),
+    ("gina", "ɡınɑ"),
+    ("ini", "i\u0307ni\u0307"),
+    ("İ", "i"),
+    ("ă", "ǎ"),
+    ("Ştefan", "Ștefan"),
+    ("ʻokina", "ʼokina"),
+    ("カニ", "力二"),
+    ("へリ", "ヘり"),
+    ("べ", "ベ"),
+    ("Сара", "Capa"),
+    ("зз", "33"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), LOOK_THE_SAME)
+def test_names_that_look_the_same_have_one_skeleton(one: str, other: str) -> None:
+    assert names.user(one) != names.user(other)
+    assert names.key(one) != names.key(other)
+    assert names.skeleton(one) == names.skeleton(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("bern", "bem"),  # in ASCII, nothing is confused
+        ("l0l", "lol"),
+        ("I", "l"),
+        ("álice", "alice"),
+        ("Ünal", "Unal"),
+        ("Łukasz", "Lukasz"),
+        ("Ольга", "Olga"),
+        ("Борис", "Boris"),
+        ("Мария", "Марина"),
+        ("й", "и"),
+        ("日本", "日木"),
+        ("は", "ほ"),
+        ("ße", "be"),
+    ],
+)
+def test_names_that_look_different_have_different_skeletons(one: str, other: str) -> None:
+    assert names.skeleton(one) != names.skeleton(other)
+
+
+@given(st.text(st.characters(codec="ascii"), max_size=200))
+def test_the_skeleton_of_ascii_is_its_key(text: str) -> None:
+    assert names.skeleton(text) == names.key(text)
+
+
+@given(st.text(st.characters(categories=["L", "M", "Nd"])) | st.text())
+def test_a_skeleton_belongs_to_a_key_and_does_not_change_again(text: str) -> None:
+    skeleton = names.skeleton(text)
+    assert names.skeleton(names.key(text)) == skeleton
+    assert names.skeleton(skeleton) == skeleton
+
+
+def test_the_table_of_lookalikes_gives_what_nothing_is_mapped_from() -> None:
+    for source, look in lookalikes._LOOKS.items():
+        assert names.key(chr(source)) == chr(source), "the table is of keys"
+        assert not set(map(ord, look)) & lookalikes._LOOKS.keys()
+    listed = "".join(lookalikes._LETTERS.values())
+    assert len(listed) == len(set(listed)), "one look each"
+
+
+def test_who_mixes_scripts_is_told_so() -> None:
+    with pytest.raises(Refusal, match="written in one script") as caught:
+        names.user("pаypal")
+    assert caught.value.code == "bad-name"
 
 
 def test_other_names_are_others() -> None:

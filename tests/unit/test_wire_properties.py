@@ -262,7 +262,7 @@ EVENT = st.one_of(
 )
 
 START = re.compile(r"\[#|\[@|\* |! ")
-HARMFUL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+HARMFUL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def check_lines(text: str) -> None:
