@@ -115,7 +115,10 @@ class MemoryLog:
         if before is not None:
             self._change(before, overtaken)
         self._corrected[correction.of] = correction.seq
-        self._change(correction.of, lambda fact: corrected(fact, correction))
+        self._change(
+            correction.of,
+            lambda fact: corrected(fact, correction) if isinstance(fact, Message) else fact,
+        )
 
     def _change(self, seq: int, change: Callable[[AnyFact], AnyFact]) -> None:
         """Put another fact in the place of one."""

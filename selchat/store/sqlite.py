@@ -102,6 +102,7 @@ class SqliteLog:
         self.stats = Stats()
         self._pending: list[Entry] = []
         self._pending_posts: dict[tuple[int, str], Entry] = {}
+        self._correcting = False  # whether there is a correction among what is pending
         self._written = 0  # how many of the pending ones are in the open transaction
         self._spoilt: sqlite3.Error | None = None  # why that transaction can only be undone
         self._numbers: dict[str, int] = {}
@@ -131,6 +132,8 @@ class SqliteLog:
         self._pending.append(entry)
         if entry.post_id is not None:
             self._pending_posts[entry.session, entry.post_id] = entry
+        elif isinstance(entry.fact, Correction):
+            self._correcting = True
 
     def commit(self) -> None:
         """See `Log`. After a `StoreError`, `newest` is what it was before the tick."""
@@ -249,6 +252,7 @@ class SqliteLog:
     def _forget_pending(self) -> None:
         self._pending.clear()
         self._pending_posts.clear()
+        self._correcting = False
         self._written = 0
         self._spoilt = None
 
@@ -281,13 +285,14 @@ class SqliteLog:
 
     def find_post(self, session: int, post_id: str) -> Entry | None:
         """See `Log`."""
+        new = self._correcting  # nothing that is pending has to be written for all other posts
         pending = self._pending_posts.get((session, post_id))
-        if pending is not None:
+        if pending is not None and not new:
             return pending
-        seqs = self._ask(_POST, (session, post_id), see_pending=False)
+        seqs = self._ask(_POST, (session, post_id), see_pending=new)
         if not seqs:
             return None
-        found = self._entries(_ONE, seqs[0], see_pending=False)
+        found = self._entries(_ONE, seqs[0], see_pending=new)
         if not found:
             raise Trimmed(f"entry {seqs[0][0]} was forgotten", seqs[0][0])
         return found[0]
