@@ -372,6 +372,8 @@ class Trust(RuleBasedStateMachine):
         return None
 
     def do_edit(self, session: Session, room: str, text: str) -> None:
+        self.posts += 1
+        text += str(self.posts)  # so that it can be told which of several edits was told
         command = {"type": "edit", "to": "#" + room, "text": text}
         self.says(session, f"/edit #{room} {text}", command)
         if self.is_in(session, room) and (said := self.last(session, room)) is not None:
