@@ -679,6 +679,7 @@ class TrustWithRestarts(Trust):
         for number in unread:
             self.sessions[number].client = None
         self.look()
+        began = sorted(self.sessions, key=self.began)
         stage = cast(DiskStage, self.stage)
         if orderly:
             stage.stop()
@@ -686,7 +687,6 @@ class TrustWithRestarts(Trust):
         else:
             stage.kill()
         self.stage = self.make_stage(stage.world.time, stage.world.secrets)
-        began = sorted(self.sessions, key=self.began)
         for session in began:
             if session.alive:
                 if session.client is not None or session.online:
