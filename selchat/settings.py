@@ -7,6 +7,7 @@ field. Where the values come from, and what wins, is the subject of sources.py.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Final, Literal, get_args, get_origin
 
 from msgspec import Meta, Struct
@@ -535,6 +536,7 @@ class SettingRow(Struct, frozen=True, kw_only=True):
     """The annotated type, for msgspec."""
 
 
+@cache
 def documentation() -> tuple[SettingRow, ...]:
     """Every server setting, in the order of `ServerSettings`."""
     return tuple(_row(field) for field in fields(ServerSettings))
