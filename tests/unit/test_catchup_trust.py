@@ -727,6 +727,6 @@ class TrustWithRestarts(Trust):
 
 
 TestTrust = Trust.TestCase
-TestTrust.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestTrust.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
 TestTrustWithRestarts = TrustWithRestarts.TestCase
-TestTrustWithRestarts.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
+TestTrustWithRestarts.settings = settings(max_examples=12, stateful_step_count=30, deadline=None)
