@@ -81,7 +81,7 @@ class Device:
 class Account:
     """What a registered user has beyond a guest. `devices` are found by their numbers.
 
-    `left` is the `seq` at which the last of its sessions went offline.
+    `left` is the newest entry that one of its sessions could see before it went offline.
     """
 
     __slots__ = ("admin", "devices", "left", "verifier")
@@ -136,11 +136,11 @@ class Session:
     """One client's presence as a user. `token` is the hash of its token, None if it is bare.
 
     `device` is the number of what it logged in with, 0 for a password or a guest; `since` is when
-    it began.
+    it began; `seen` the newest entry when its connection was lost, while it has none.
     """
 
     # fmt: off
-    __slots__ = ("device", "id", "peer", "present", "since", "timer", "token", "user")
+    __slots__ = ("device", "id", "peer", "present", "seen", "since", "timer", "token", "user")
     # fmt: on
 
     def __init__(self, identity: int, user: User, token: str | None) -> None:
@@ -150,6 +150,7 @@ class Session:
         self.present = True
         self.device = 0
         self.since = ""
+        self.seen = 0
         self.peer: Peer | None = None
         self.timer: Cancellable | None = None
 
@@ -326,11 +327,11 @@ class State:
         if session.present:
             session.present = False
             user.present -= 1
+            if user.account is not None:
+                user.account.left = max(user.account.left, fact.seen or fact.seq)
             if not user.online:
                 user.away = None
                 self._unname(user)
-                if user.account is not None:
-                    user.account.left = fact.seq
         if fact.for_good:
             del self.sessions[session.id]
             user.sessions.remove(session)

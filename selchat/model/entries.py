@@ -45,6 +45,16 @@ def corrected(message: events.Message, correction: Correction) -> events.Message
     return structs.replace(message, text=correction.text, edited=True)
 
 
+def overtaken(fact: events.AnyFact) -> events.AnyFact:
+    """The edit that stands in the log once its message was corrected again: without its text."""
+    return structs.replace(fact, text="") if isinstance(fact, events.Edited) else fact
+
+
+def is_overtaken(fact: events.AnyFact) -> bool:
+    """Whether it is such an edit, of which nobody needs to be told any more."""
+    return isinstance(fact, events.Edited) and not fact.text
+
+
 def room(key: str) -> str:
     """The conversation of the room with that key (model/names.py)."""
     return "#" + key

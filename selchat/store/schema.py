@@ -79,6 +79,10 @@ INSERT INTO meta VALUES ('indexed', '0');
 _VERSION_2 = """
 -- The user who caused an entry, where its id is not that of the session: an account has several.
 ALTER TABLE entry ADD COLUMN author INTEGER;
+
+-- The message that an entry edits or deletes.
+ALTER TABLE entry ADD COLUMN corrects INTEGER;
+CREATE INDEX entry_by_corrected ON entry (corrects, seq) WHERE corrects IS NOT NULL;
 """
 
 MIGRATIONS = (_VERSION_1, _VERSION_2)

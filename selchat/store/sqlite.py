@@ -83,6 +83,9 @@ SELECT fact, session, entry.user, other, post_id, name, author
 FROM mine JOIN entry USING (seq) JOIN conversation ON conversation.id = conversation ORDER BY seq
 """
 _ROW = "SELECT seq, conversation, user, other, fact FROM entry WHERE seq = ?"
+_CORRECTED_BEFORE = """
+SELECT seq, fact FROM entry WHERE corrects = ? AND seq < ? ORDER BY seq DESC LIMIT 1
+"""
 _POST = "SELECT seq FROM post WHERE session = ? AND id = ?"
 
 
@@ -99,6 +102,7 @@ class SqliteLog:
         self.stats = Stats()
         self._pending: list[Entry] = []
         self._pending_posts: dict[tuple[int, str], Entry] = {}
+        self._correcting = False  # whether there is a correction among what is pending
         self._written = 0  # how many of the pending ones are in the open transaction
         self._spoilt: sqlite3.Error | None = None  # why that transaction can only be undone
         self._numbers: dict[str, int] = {}
@@ -128,6 +132,8 @@ class SqliteLog:
         self._pending.append(entry)
         if entry.post_id is not None:
             self._pending_posts[entry.session, entry.post_id] = entry
+        elif isinstance(entry.fact, Correction):
+            self._correcting = True
 
     def commit(self) -> None:
         """See `Log`. After a `StoreError`, `newest` is what it was before the tick."""
@@ -181,7 +187,10 @@ class SqliteLog:
                 number = self._number(entry.conversation)
             fact = _encode(entry.fact)
             author = entry.author if entry.author != entry.session else None
-            rows.append((number, seq, entry.session, user, other, entry.post_id, fact, author))
+            corrects = entry.fact.of if isinstance(entry.fact, Correction) else None
+            rows.append(
+                (number, seq, entry.session, user, other, entry.post_id, fact, author, corrects)
+            )
             personal += [(one, seq) for one in users]
             if entry.post_id is not None:
                 posts.append((entry.session, entry.post_id, seq))
@@ -190,7 +199,7 @@ class SqliteLog:
             elif isinstance(entry.fact, Correction):
                 corrections.append(entry.fact)
         execute = self._db.executemany
-        execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         if personal:
             execute("INSERT INTO personal VALUES (?, ?)", personal)
         if posts:
@@ -202,6 +211,11 @@ class SqliteLog:
 
     def _correct(self, correction: Correction) -> None:
         """Put another message in the place of the one that a correction is about, everywhere."""
+        place = correction.of, correction.seq
+        before = self._db.execute(_CORRECTED_BEFORE, place).fetchone()
+        if before is not None:
+            overtaken = _encode(entries.overtaken(_decoder.decode(before[1])))
+            self._db.execute("UPDATE entry SET fact = ? WHERE seq = ?", (overtaken, before[0]))
         row = self._db.execute(_ROW, (correction.of,)).fetchone()
         message = _decoder.decode(row[-1]) if row is not None else None
         if not isinstance(message, Message):
@@ -238,6 +252,7 @@ class SqliteLog:
     def _forget_pending(self) -> None:
         self._pending.clear()
         self._pending_posts.clear()
+        self._correcting = False
         self._written = 0
         self._spoilt = None
 
@@ -270,13 +285,14 @@ class SqliteLog:
 
     def find_post(self, session: int, post_id: str) -> Entry | None:
         """See `Log`."""
+        new = self._correcting  # nothing that is pending has to be written for all other posts
         pending = self._pending_posts.get((session, post_id))
-        if pending is not None:
+        if pending is not None and not new:
             return pending
-        seqs = self._ask(_POST, (session, post_id), see_pending=False)
+        seqs = self._ask(_POST, (session, post_id), see_pending=new)
         if not seqs:
             return None
-        found = self._entries(_ONE, seqs[0], see_pending=False)
+        found = self._entries(_ONE, seqs[0], see_pending=new)
         if not found:
             raise Trimmed(f"entry {seqs[0][0]} was forgotten", seqs[0][0])
         return found[0]

@@ -135,7 +135,10 @@ DAMAGES = {
     "two have the same seq": (
         [
             "DROP INDEX entry_by_seq",
-            "INSERT INTO entry SELECT 0, 7, 1, NULL, NULL, NULL, fact, NULL FROM entry WHERE seq=7",
+            (
+                "INSERT INTO entry SELECT 0, 7, 1, NULL, NULL, NULL, fact, NULL, NULL "
+                "FROM entry WHERE seq = 7"
+            ),
         ],
         "entry 7 is there twice",
     ),
