@@ -31,6 +31,9 @@ T = TypeVar("T")
 _BY_ENTRY = ("removed", "session-ended")
 """What the last words of a connection say that another one's command ends, and an entry."""
 
+_SUSPICIONS = 100
+"""Wrong passwords from one address that the audit log is told of in an hour: people read it."""
+
 _GUESSES = 100
 """Names that a 'did you mean' looks at: comparing all could take long."""
 
@@ -123,6 +126,7 @@ class Hub:
         self.password: str | None = None
         """What guests have to know to come in; None where they need nothing."""
         self.delays = Delays()
+        self.suspicions = Quota(_SUSPICIONS, 3_600.0)
         self.registrations = Quota(settings.registrations_per_address, 3_600.0)
         self.audit: list[Noted] = []
         """What the tick has to add to the audit log, after the commit."""

@@ -159,7 +159,7 @@ def history(hub: Hub, session: Session, command: commands.History) -> None:
         room = hub.own_room(user, name)
         conversation, of = entries.room(room.key), "#" + room.name
     else:
-        other = hub.user(name)
+        other = hub.user(name, user)
         conversation, of = entries.pair(user.id, other.id), "@" + other.name
     limit = min(command.limit or hub.settings.page, hub.settings.page)
     before, after = command.before, command.after
