@@ -78,8 +78,11 @@ _BEFORE = _COLUMNS + "WHERE conversation = ? AND seq < ? ORDER BY seq DESC LIMIT
 _ALL = _COLUMNS + "WHERE seq > ? ORDER BY seq LIMIT ?"
 _ONE = _COLUMNS + "WHERE seq = ?"
 _PERSONAL = """
-WITH mine AS (SELECT seq FROM personal WHERE user = ? AND seq > ? ORDER BY seq LIMIT ?)
-SELECT fact, session, entry.user, other, post_id, name, author
+WITH mine AS (
+    SELECT seq FROM entry WHERE user = ?1 AND seq > ?2
+    UNION ALL SELECT seq FROM entry WHERE other = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3
+)
+SELECT fact, session, user, other, post_id, name, author
 FROM mine JOIN entry USING (seq) JOIN conversation ON conversation.id = conversation ORDER BY seq
 """
 _ROW = "SELECT seq, conversation, user, other, fact FROM entry WHERE seq = ?"
@@ -172,7 +175,7 @@ class SqliteLog:
         self._written = len(self._pending)
 
     def _insert(self, new: list[Entry]) -> None:
-        rows, personal, posts, gone, corrections = [], [], [], [], []
+        rows, posts, gone, corrections = [], [], [], []
         for entry in new:
             seq, users = entry.seq, entry.users
             user, other = (*users, None, None)[:2]
@@ -181,8 +184,7 @@ class SqliteLog:
                 number = self._number(entry.conversation)
             fact = _encode(entry.fact)
             author = entry.author if entry.author != entry.session else None
-            rows.append((number, seq, entry.session, user, other, entry.post_id, fact, author))
-            personal += [(one, seq) for one in users]
+            rows.append((seq, number, entry.session, user, other, entry.post_id, fact, author))
             if entry.post_id is not None:
                 posts.append((entry.session, entry.post_id, seq))
             elif type(entry.fact) is Gone and entry.fact.for_good:
@@ -191,8 +193,6 @@ class SqliteLog:
                 corrections.append(entry.fact)
         execute = self._db.executemany
         execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-        if personal:
-            execute("INSERT INTO personal VALUES (?, ?)", personal)
         if posts:
             execute("INSERT INTO post VALUES (?, ?, ?)", posts)
         if gone:  # nobody can repeat a post of theirs any more

@@ -178,7 +178,6 @@ def expect_only_the_old(log: SqliteLog) -> None:
         ("INSERT INTO conversation", 0),
         ("INSERT INTO entry", 0),
         ("INSERT INTO entry", 1),
-        ("INSERT INTO personal", 0),
         ("INSERT INTO post", 0),
         ("DELETE FROM post", 0),
         ("COMMIT", 0),
