@@ -52,6 +52,11 @@ _DEBT = 200
 _ERROR = 5
 """What an error takes from a sender's allowance: it is looked for what may have been meant."""
 
+_COSTS: dict[type[Command | events.Error], int] = {
+    events.Error: _ERROR,
+    **{command: row.cost or 1 for command, row in TABLE.items()},
+}
+
 _NEW, _QUEUED, _SHAKING, _KNOWN = range(4)
 """How far a connection is: it has to say what it speaks, outside of TLS or inside; it waits for its
 turn in TLS handshakes; it is in one; what it speaks is known."""
@@ -334,16 +339,17 @@ class Connection:
     def _carry_out(self, commands: Iterator[Command | events.Error], turn: bool) -> None:
         allowed, dearest = self._allowed(turn)
         used = 0
+        hub = self._house.hub
         self._commands = None
         for item in commands:
-            cost = _ERROR if isinstance(item, events.Error) else TABLE[type(item)].cost or 1
+            cost = _COSTS[type(item)]
             if cost > dearest:
                 self._commands = chain((item,), commands)
                 break
             if isinstance(item, events.Error):
-                self._house.hub.answer(self, item)
+                hub.answer(self, item)
             else:
-                dispatch(self._house.hub, self, item)
+                dispatch(hub, self, item)
                 if self._refused >= 0:
                     self._log_in()
             used += cost

@@ -80,7 +80,12 @@ class Delivery:
                     run.give(self)
                     run = _Run(item.peers, item.own)
                 run.tell(item)
-                self._seq = item.entry.seq
+                self._seq = item.entry.fact.seq
+                if item.command is not None and item.asker is not None:
+                    connection = cast(Connection, item.asker)
+                    line = _posted(connection, item)
+                    if line:
+                        run.answer(connection, self._seq, line)
             elif isinstance(item, Answer):
                 connection = cast(Connection, item.peer)
                 line = _answer(connection, item)
@@ -208,9 +213,10 @@ class _Run:
         self._apart: dict[Connection, list[tuple[int, int, bytes]]] = {}
 
     def tell(self, item: Told) -> None:
+        told = self._told
         for peer in item.but:
-            self._apart.setdefault(cast(Connection, peer), []).append((len(self._told), 0, b""))
-        self._told.append(item)
+            self._apart.setdefault(cast(Connection, peer), []).append((len(told), 0, b""))
+        told.append(item)
         self.weight += weight(item.entry.fact)
 
     def answer(self, connection: Connection, seq: int, line: bytes) -> None:
@@ -220,11 +226,10 @@ class _Run:
         """Queue it for everybody."""
         told, apart = self._told, self._apart
         if told:
-            first = told[0].entry.seq
+            first = told[0].entry.fact.seq
             lines: dict[type[Tongue], list[bytes]] = {}
             chunks: dict[type[Tongue], bytes] = {}
-            for peer in self.peers:
-                connection = cast(Connection, peer)
+            for connection in cast("tuple[Connection, ...]", self.peers):
                 if connection.tongue is None:
                     continue
                 tongue = type(connection.tongue)
@@ -235,6 +240,8 @@ class _Run:
                     chunk = chunks[tongue] = b"".join(encoded)
                 if connection in apart:
                     self._give_apart(delivery, connection, apart.pop(connection), lines[tongue])
+                elif connection.catchup is None and not connection.stream.full:
+                    connection.stream.write(chunk)
                 else:
                     _give(delivery, connection, first, chunk)
         for connection, places in apart.items():
@@ -251,20 +258,21 @@ class _Run:
     ) -> None:
         start = 0
         for place, seq, line in places:
-            self._give_slice(delivery, connection, lines, start, place)
-            start = place
+            if start < place:
+                self._give_slice(delivery, connection, lines, start, place)
+                start = place
             if line:
                 _give_answer(connection, seq, line)
             else:
                 start += 1  # its own words
-        self._give_slice(delivery, connection, lines, start, len(lines))
+        if start < len(lines):
+            self._give_slice(delivery, connection, lines, start, len(lines))
 
     def _give_slice(
         self, delivery: Delivery, connection: Connection, lines: list[bytes], start: int, end: int
     ) -> None:
-        if start < end:
-            first = self._told[start].entry.seq
-            _give(delivery, connection, first, b"".join(lines[start:end]))
+        first = self._told[start].entry.fact.seq
+        _give(delivery, connection, first, b"".join(lines[start:end]))
 
 
 def _give(delivery: Delivery, connection: Connection, first: int, chunk: bytes) -> None:
@@ -304,6 +312,12 @@ def _answer(connection: Connection, item: Answer) -> bytes:
     except Exception:
         log.exception("%s could not be answered", type(item.command).__name__)
         return b""
+
+
+def _posted(connection: Connection, item: Told) -> bytes:
+    if connection.tongue is None or item.command is None:
+        return b""
+    return connection.tongue.posted(item.command.id, item.entry.fact)
 
 
 def _finish(connection: Connection) -> None:

@@ -16,7 +16,7 @@ from operator import attrgetter
 from msgspec import structs
 
 from selchat.errors import Trimmed
-from selchat.model.entries import Correction, Entry, corrected
+from selchat.model.entries import CORRECTIONS, Correction, Entry, corrected
 from selchat.model.events import Message
 from selchat.model.names import key
 from selchat.store import Query
@@ -93,11 +93,12 @@ class MemoryLog:
 
     def append(self, entry: Entry) -> None:
         """Add an entry. ValueError if its `seq` is not above all others."""
-        if entry.seq <= self.newest:
-            raise ValueError(f"entry {entry.seq} comes after entry {self.newest}")
-        self.newest = entry.seq
-        if isinstance(entry.fact, Correction):
-            self._correct(entry.fact)
+        fact = entry.fact
+        if fact.seq <= self.newest:
+            raise ValueError(f"entry {fact.seq} comes after entry {self.newest}")
+        self.newest = fact.seq
+        if isinstance(fact, CORRECTIONS):
+            self._correct(fact)
         self._entries.append(entry)
         for name in _strands(entry):
             strand = self._strands.get(name)

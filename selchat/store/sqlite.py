@@ -25,7 +25,7 @@ import msgspec
 
 from selchat.errors import StartError, StoreError, Trimmed
 from selchat.model import entries
-from selchat.model.entries import Correction, Entry
+from selchat.model.entries import CORRECTIONS, Correction, Entry
 from selchat.model.events import AnyFact, Gone
 from selchat.store import Query, search
 from selchat.store.folder import Held
@@ -41,6 +41,8 @@ _decoder: msgspec.json.Decoder[AnyFact] = msgspec.json.Decoder(AnyFact)
 
 _NAMES = 50_000
 """Conversations whose number is remembered; asking for one costs some microseconds."""
+
+_NOBODY = (None, None)
 
 _PAGE = 1_000
 """Entries read at a time where all are read."""
@@ -125,9 +127,10 @@ class SqliteLog:
 
     def append(self, entry: Entry) -> None:
         """Add an entry. ValueError if its `seq` is not above all others."""
-        if entry.seq <= self.newest:
-            raise ValueError(f"entry {entry.seq} comes after entry {self.newest}")
-        self.newest = entry.seq
+        seq = entry.fact.seq
+        if seq <= self.newest:
+            raise ValueError(f"entry {seq} comes after entry {self.newest}")
+        self.newest = seq
         self._pending.append(entry)
         if entry.post_id is not None:
             self._pending_posts[entry.session, entry.post_id] = entry
@@ -177,20 +180,21 @@ class SqliteLog:
     def _insert(self, new: list[Entry]) -> None:
         rows, posts, gone, corrections = [], [], [], []
         for entry in new:
-            seq, users = entry.seq, entry.users
-            user, other = (*users, None, None)[:2]
+            fact, session, users, post_id = entry.fact, entry.session, entry.users, entry.post_id
+            user, other = (*users, None, None)[:2] if users else _NOBODY
             number = self._numbers.get(entry.conversation)
             if number is None:
                 number = self._number(entry.conversation)
-            fact = _encode(entry.fact)
-            author = entry.author if entry.author != entry.session else None
-            rows.append((seq, number, entry.session, user, other, entry.post_id, fact, author))
-            if entry.post_id is not None:
-                posts.append((entry.session, entry.post_id, seq))
-            elif type(entry.fact) is Gone and entry.fact.for_good:
-                gone.append((entry.session,))
-            elif isinstance(entry.fact, Correction):
-                corrections.append(entry.fact)
+            author = entry.author if entry.author != session else None
+            row = (fact.seq, number, session, user, other, post_id, _encode(fact), author)
+            rows.append(row)
+            if post_id is not None:
+                posts.append((session, post_id, fact.seq))
+            elif type(fact) is Gone:
+                if fact.for_good:
+                    gone.append((session,))
+            elif isinstance(fact, CORRECTIONS):
+                corrections.append(fact)
         execute = self._db.executemany
         execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         if posts:

@@ -125,7 +125,7 @@ def test_where_there_is_no_log_it_says_so(tmp_path: Path) -> None:
 
 
 DAMAGES = {
-    "an entry is gone": (["DELETE FROM entry WHERE seq = 6"], "it holds entry 6, which is no message"),
+    "an entry is gone": (["DELETE FROM entry WHERE seq = 6"], "it holds entry 6, which is no"),
     "a join is gone": (["DELETE FROM entry WHERE seq = 4"], "entry 9 fits none of those"),
     "a post is gone": (["DELETE FROM entry WHERE seq = 5"], "'a' is of entry 5, which is not"),
     "it was given another seq": (
