@@ -80,16 +80,14 @@ def _aim(hub: Hub, author: User, to: str) -> Aim:
 def checked(hub: Hub, text: str) -> str:
     """A message's text, clean. Refusal `empty`, `too-long` or `too-many-lines`."""
     settings = hub.settings
-    if text.isprintable() and len(text) <= settings.message_size and text and not text.isspace():
+    most = settings.message_size
+    if text.isprintable() and text and not text.isspace() and (len(text) <= most or not most):
         return text  # there is nothing to clean, and no line ends in it
     text = clean(text)
     if not text or text.isspace():
         raise Refusal("empty", "that message is empty: type something behind the name")
-    if 0 < settings.message_size < len(text):
-        raise Refusal(
-            "too-long",
-            f"a message has at most {settings.message_size} characters: send it in pieces",
-        )
+    if 0 < most < len(text):
+        raise Refusal("too-long", f"a message has at most {most} characters: send it in pieces")
     if text.count("\n") >= settings.message_lines:
         most = settings.message_lines
         raise Refusal("too-many-lines", f"a message has at most {most} lines: send it in pieces")
