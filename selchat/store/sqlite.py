@@ -66,8 +66,9 @@ _INDEX = 500
 _INDEX_NOW = 2_000
 """Entries taken into it before an answer, at most, so that what was just said is found."""
 
-_INDEX_BUSY = 10_000
-"""Entries not in it at which some are taken without an idle moment."""
+_INDEX_BUSY = 50_000
+"""Entries not in it at which some are taken without an idle moment. An entry takes twice as long as
+the rest of the work for it, so who is busy puts it off."""
 
 _DAMAGED = "the log is damaged: stop the server and restore a backup"
 
@@ -428,6 +429,8 @@ def _configure(db: sqlite3.Connection, full: bool) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
     db.execute("PRAGMA wal_autocheckpoint = 0")
+    # After a checkpoint the file is cut to that, so its size says how much there is to do.
+    db.execute(f"PRAGMA journal_size_limit = {_CHECKPOINT}")
     db.execute("PRAGMA secure_delete = ON")  # what was deleted is not to be found in the file
     db.execute("PRAGMA temp_store = MEMORY")
     db.execute(f"PRAGMA cache_size = -{_CACHE}")
