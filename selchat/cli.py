@@ -324,6 +324,16 @@ def client_parser() -> _Parser:
         help="how long to try to reach a server that was lost "
         "(default: for ever on a terminal, 60 off a terminal)",
     )
+    parser.add_argument(
+        "--password-file",
+        metavar="FILE",
+        help="the first line of FILE is the password of your account (default: asked, once)",
+    )
+    parser.add_argument(
+        "--server-password-file",
+        metavar="FILE",
+        help="the first line of FILE is the password of the server, where it has one",
+    )
     parser.add_argument("--config", metavar="FILE", help="TOML file with profiles")
     return parser
 
@@ -387,6 +397,8 @@ def _client(arguments: Sequence[str] | None) -> int:
         patience=given.patience,
         to=to,
         message=" ".join(message) if message else None,
+        password_file=given.password_file or profile.password_file,
+        server_password_file=given.server_password_file or profile.server_password_file,
     )
 
     from selchat.client import plain

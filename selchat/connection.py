@@ -18,7 +18,8 @@ from typing import Protocol
 from selchat.certificate import Tls
 from selchat.gate import Gate, Handshakes, Refusal
 from selchat.hub.catchup import Catchup
-from selchat.hub.dispatch import TABLE, dispatch
+from selchat.hub.dispatch import cost as cost_of
+from selchat.hub.dispatch import dispatch
 from selchat.hub.hub import Hub
 from selchat.hub.sessions import lost
 from selchat.hub.state import Session
@@ -51,11 +52,6 @@ _DEBT = 200
 
 _ERROR = 5
 """What an error takes from a sender's allowance: it is looked for what may have been meant."""
-
-_COSTS: dict[type[Command | events.Error], int] = {
-    events.Error: _ERROR,
-    **{command: row.cost or 1 for command, row in TABLE.items()},
-}
 
 _NEW, _QUEUED, _SHAKING, _KNOWN = range(4)
 """How far a connection is: it has to say what it speaks, outside of TLS or inside; it waits for its
@@ -342,7 +338,7 @@ class Connection:
         hub = self._house.hub
         self._commands = None
         for item in commands:
-            cost = _COSTS[type(item)]
+            cost = _ERROR if isinstance(item, events.Error) else cost_of(item) or 1
             if cost > dearest:
                 self._commands = chain((item,), commands)
                 break

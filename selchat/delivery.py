@@ -31,9 +31,12 @@ TICK = 1_000
 nobody waits for a turn. It came together, so it is done in the order in which it came, with one
 commit; and it makes no more answers than one connection may have waiting."""
 
-CROWDED = 100
-"""What they may while somebody waits. So many messages take some 3 ms, and that is for how long who
+CROWDED = 50
+"""What they may while somebody waits. So many messages take some 2 ms, and that is for how long who
 asks for little waits, however many ask for much."""
+
+_ALONE = 200
+"""What one who waits alone may, and few share: fewer and larger commits do more."""
 
 _PAGE = 100
 """What a page for a reader that is behind takes from `TICK`."""
@@ -136,7 +139,9 @@ class Delivery:
         committed and told in the next tick, so in this one no page may hold it. Whoever is not
         reached is first in the next tick.
         """
-        self._left = self.crowded if self._hungry else self.tick
+        self._left = self.tick
+        if self._hungry:
+            self._left = max(self.crowded, _ALONE // len(self._hungry))
         hungry, self._hungry = iter(self._hungry), {}
         present = self._feed_pages(hungry)
         for turn in range(len(present)):

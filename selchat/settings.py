@@ -234,8 +234,8 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
             "rate and in registrations; none exempts nobody. This machine is, for bots and bridges "
             "on it; behind a proxy or a tunnel on it that is everybody, so say none there.",
             extra={
-                "takes": "addresses and networks separated by commas, such as 127.0.0.0/8, ::1, "
-                "or none",
+                "takes": "addresses and networks separated by commas (or a list in TOML), such as "
+                "127.0.0.0/8, ::1, or none",
                 "placeholder": "NETWORKS",
             },
         ),
@@ -247,19 +247,19 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
             le=1e9,
             description="What one connection may ask for in a second, in the long run: a message "
             "is 1, entering a room 2, a page of history or a search 200. Who asks for more is not "
-            "read for a while; nothing is lost. 100 are more than people and most bots ever say, "
-            "and a hundred that flood leave the server most of its time.",
+            "read for a while; nothing is lost. 50 are more than people and most bots ever say, "
+            "and a hundred that flood leave the server half of its time.",
         ),
-    ] = 100.0
+    ] = 50.0
     rate_burst: Annotated[
         float,
         Meta(
             ge=1.0,
             le=1e9,
             description="What one connection may ask for at once, before it is slowed to rate. "
-            "2000 are a pasted file, or ten pages of history one after the other.",
+            "1000 are a pasted file, or five pages of history one after the other.",
         ),
-    ] = 2_000.0
+    ] = 1_000.0
     rate_bytes: Annotated[
         int,
         _bytes(
@@ -512,6 +512,10 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
     """Seconds to try to reach a server that was lost; None: for ever, or a minute in a script."""
     message: str | None = None
     """What to say to `to`, in the place of an input."""
+    password_file: str | None = None
+    """File whose first line is the password of the account, where nobody is to be asked."""
+    server_password_file: str | None = None
+    """File whose first line is the password of the server."""
 
 
 class SettingRow(Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from selchat.model import events, names
+from selchat.model.entries import Correction, corrected
 from selchat.model.events import Event, Message
 
 _KEPT = 1_000
@@ -96,6 +97,8 @@ class Conversations:
                 self._conversation(f"#{event.room}").users.pop(names.key(event.user), None)
             case events.Renamed():
                 self._renamed(event)
+            case events.Edited() | events.Deleted():
+                self._corrected(event)
 
     def _message(self, event: Message, own: bool) -> None:
         if event.to[:1] == "#":
@@ -114,6 +117,13 @@ class Conversations:
         self._speakers[key] = event.from_
         if len(self._speakers) > _SPEAKERS:
             del self._speakers[next(iter(self._speakers))]
+
+    def _corrected(self, event: Correction) -> None:
+        for conversation in self.all.values():
+            for place, message in enumerate(conversation.messages):
+                if message.seq == event.of:
+                    conversation.messages[place] = corrected(message, event)
+                    return
 
     def _renamed(self, event: events.Renamed) -> None:
         old, new = names.key(event.user), names.key(event.name)

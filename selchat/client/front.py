@@ -11,8 +11,11 @@ from datetime import datetime
 from functools import partial
 from random import uniform
 
+from selchat.client.account import Account
+from selchat.client.devices import Devices
 from selchat.client.keeper import Keeper, Kept, sessions_folder
 from selchat.client.link import Link, resolve
+from selchat.client.login import Login
 from selchat.client.state import Heard, State
 from selchat.client.trust import settle
 from selchat.errors import Refusal, StartError
@@ -34,6 +37,9 @@ _PATIENCE_OF_SCRIPTS = 60.0
 
 _SAVE = 0.2
 """Seconds in which changes of the session are gathered before they are written to disk."""
+
+_OVER = ("taken-over", "session-ended", "removed")
+"""Codes of errors that say that the session is over, and not to come back to."""
 
 _WHY = {
     signal.SIGINT: "interrupted (Ctrl-C)",
@@ -66,10 +72,16 @@ class Front(ABC):
         self._tries = 0
         self._unsure = 0  # lines that may have arrived, in a session that is no more
         self._done = False  # the server has agreed to the end
+        password, server_password = map(
+            _secret_of, (options.password_file, options.server_password_file)
+        )
         loop.on_tick_end(self._keep_later)
         addresses = resolve(options.host, options.port)
         trust = settle(options, addresses, person)
         self._link = Link(loop, addresses, self, trust)
+        login = Login(options.host, options.port, Devices(), self._link.binding)
+        login.server_password = server_password
+        self.account = Account(self, login, password)
 
     def run(self) -> int:
         """Talk until the user, the input, the server or a signal ends it; the exit code.
@@ -118,6 +130,10 @@ class Front(ABC):
         """Ask the user for another name, because of `error`, and `say_hello`."""
 
     @abstractmethod
+    def ask_secret(self, prompt: str, then: Callable[[str | None], None]) -> None:
+        """Ask the user for something that is shown nowhere; `then` gets it, None for no answer."""
+
+    @abstractmethod
     def interrupt(self, why: str) -> None:
         """Throw away what waits, and take no more input: the client is told to end."""
 
@@ -136,12 +152,15 @@ class Front(ABC):
 
     def told(self, event: Event) -> None:
         """The server says something: show it, and go on with what waited for it."""
-        if not self.online and isinstance(event, events.Error):
+        if not self.online and isinstance(event, events.Error | events.Challenge):
             self._not_welcomed(event)
             return
         first = not self.state.user
+        asked = self.state.pending.get(str(getattr(event, "id", None)))
         heard = self.state.told(event)
         if isinstance(event, events.Welcome):
+            if not self.account.welcomed(event):
+                return
             self.online = True
             self._tries = 0
             if first:
@@ -157,8 +176,9 @@ class Front(ABC):
             self.show(event, heard)
         if self.online:
             self.name = self.state.user or self.name  # it may have changed
-        if isinstance(event, events.Error) and event.code == "taken-over":
+        if isinstance(event, events.Error) and event.code in _OVER:
             self.fail(clean_line(event.text))
+        self.account.told(event, asked)
         self.send(self.state.questions())
         self.go_on()
 
@@ -171,7 +191,7 @@ class Front(ABC):
         if self.online and self.quitting and not self.state.pending:
             self._done = True
         self.online = False
-        if self._try_again(reason):
+        if self.account.asking or self._try_again(reason):
             return
         where = f"{self.options.host} port {self.options.port}"
         open_ends = self.state.unanswered + self._unsure + self.waiting()
@@ -218,16 +238,29 @@ class Front(ABC):
             if kept is not None:
                 self.state.restore(kept.token, kept.log, kept.after, kept.rooms, [*kept.pending])
                 self._lost_at = self.loop.clock()  # by the client before this one
-        self._link.send(self.state.hello(self.name))
+        hello = self.account.hello(self.state.hello(self.name))
+        if hello is not None:
+            self._link.send(hello)
+
+    def hello_again(self) -> None:
+        """Say hello with what was asked for, which may have taken too long."""
+        if self._link.reached:
+            self.say_hello()
+        else:
+            self._link.connect()
+
+    def tell(self, command: Command) -> None:
+        """Send what is part of the log-in, and no command of the user's."""
+        self._link.send(command)
 
     def send(self, asked: list[Command]) -> None:
         """Send commands of the state."""
         for command in asked:
-            self.quitting = self.quitting or isinstance(command, commands.Quit)
+            self.quitting = self.quitting or isinstance(command, commands.Quit | commands.Logout)
             if self.online:  # else it waits among what is pending, for the next welcome
                 self._link.send(command)
                 self.state.sent(command)
-            elif isinstance(command, commands.Quit) and not self._goes_on():
+            elif isinstance(command, commands.Quit | commands.Logout) and not self._goes_on():
                 del self.state.pending[str(command.id)]  # there will be none
         if self.quitting and not self.online and not self._goes_on():
             self.ended("not connected")
@@ -252,15 +285,17 @@ class Front(ABC):
         """End with exit code 1 and this line; the first reason counts."""
         self._failure = self._failure or why
 
-    def _not_welcomed(self, error: events.Error) -> None:
-        """The log-in did not succeed: see what can be done about it."""
+    def _not_welcomed(self, error: events.Error | events.Challenge) -> None:
+        """The log-in did not succeed, or not yet: see what can be done about it."""
+        if self.account.not_welcomed(error) or isinstance(error, events.Challenge):
+            return
         if error.code in ("session-expired", "log-changed"):
             before = self.state.unanswered
             for post in self.state.expired():
                 self.say(f"* unsure whether it was sent: {post.to} {clean_line(post.text)}")
             self._unsure += before - self.state.unanswered
             self._lost_at = self._lost_at or self.loop.clock()  # the rooms are to be entered again
-            self._link.send(self.state.hello(self.name))
+            self.say_hello()
         elif error.code in ("not-stored", "login-timeout") and self.state.user:
             return  # the connection ends now, and is tried again
         elif self.person and error.code in ("bad-name", "name-in-use"):
@@ -339,6 +374,21 @@ class Front(ABC):
 def readable(argument: str) -> str:
     """An argument of the command line, which can hold bytes that are no text (PEP 383)."""
     return argument.encode(errors="replace").decode()
+
+
+def _secret_of(path: str | None) -> str | None:
+    """The first line of a file. Raises `StartError`."""
+    if path is None:
+        return None
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123  (a path as it was given)
+            secret = file.readline().rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise StartError(f"the password file {readable(path)} cannot be read: {why}") from None
+    if not secret:
+        raise StartError(f"the first line of the password file {readable(path)} is empty")
+    return secret
 
 
 def _lines(count: int) -> str:

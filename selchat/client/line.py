@@ -132,7 +132,7 @@ class Line(Front):
         """Keep the line that was not sent for the next time, and say why it ends."""
         self._secret = None
         self._output.signals(True)  # another Ctrl-C ends it at once
-        self._remember(self._editor.text)
+        self._note(self._editor.text)
         self._editor.load("")
         self._typed.clear()
         self._read(False)
@@ -224,11 +224,14 @@ class Line(Front):
 
     def _accept(self) -> None:
         """Take the line out of the editor, to be sent."""
-        self._remember(self._editor.text)
+        self._note(self._editor.text)
         self._output.submitted()
         self._typed.append(self._editor.submit())
 
-    def _remember(self, line: str) -> None:
+    def _note(self, line: str) -> None:
+        """Keep a line, to come back to it, unless there can be a password in it."""
+        if line.lower().lstrip().startswith(("/register ", "/passwd ")):
+            return
         if line.strip() and self.name and self._history and self._editor.history[-1:] != [line]:
             history.add(self._history, line)
         self._editor.remember(line)
@@ -254,7 +257,7 @@ class Line(Front):
                 self._output.tell(
                     *(f"* {keys:<{width}}  {help_}" for keys, help_ in bindings.table())
                 )
-            else:
+            elif not self.account.command(line.strip()):
                 self.send(self.state.said(line))
         except Refusal as refusal:
             self._output.tell(f"! {refusal.text}")

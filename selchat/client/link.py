@@ -21,6 +21,7 @@ from selchat.loop import WRITE, Loop, Timer
 from selchat.model import commands, events
 from selchat.model.commands import Command
 from selchat.model.events import AnyEvent, Event
+from selchat.scram import binding
 from selchat.stream import Limits, Stream, Streams
 from selchat.tls import TlsStream
 from selchat.wire.framing import Lines
@@ -131,6 +132,17 @@ class Link:
             self._stream.write(encode_command(command))
             self.full = self.full or self._waiting() > _ENOUGH
 
+    @property
+    def reached(self) -> bool:
+        """Whether the server can be told something."""
+        return self._usable and not self._over
+
+    def binding(self) -> bytes | None:
+        """What binds a log-in to this connection; None without TLS."""
+        if not isinstance(self._stream, TlsStream):
+            return None
+        return binding(self._stream.object.getpeercert(binary_form=True) or b"")
+
     def close(self) -> None:
         """End the connection, if there is one, without waiting."""
         self._over = True
@@ -142,7 +154,7 @@ class Link:
 
     # From the attempts and the stream
 
-    def reached(self, sock: socket.socket) -> None:
+    def arrived(self, sock: socket.socket) -> None:
         """An attempt was successful."""
         self._attempt = None
         stream = self._stream = Stream(self._streams, sock, self)
@@ -245,7 +257,7 @@ class Link:
             return
         family, address = self._left.pop(0)
         try:
-            self._attempt = _Attempt(self._loop, family, address, self.reached, self.unreached)
+            self._attempt = _Attempt(self._loop, family, address, self.arrived, self.unreached)
         except OSError as error:  # a kernel without IPv6
             why = error.strerror or str(error)
             # In a tick: the caller may not be ready for it yet.

@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
+from collections.abc import Callable
 from secrets import token_hex
 
 import msgspec
 
 from selchat.client.front import STDIN, Front, clock, read_name, readable
 from selchat.client.state import Heard, State
-from selchat.errors import Refusal
+from selchat.client.terminal import ask_password
+from selchat.errors import Refusal, StartError
 from selchat.loop import READ, Loop
 from selchat.model.clean import clean_line
 from selchat.model.events import Error, Event
@@ -81,6 +83,16 @@ class Plain(Front):
         self._print(render(error), error)
         self._read_input(True)
 
+    def ask_secret(self, prompt: str, then: Callable[[str | None], None]) -> None:
+        """Ask at the terminal, and wait."""
+        try:
+            secret = ask_password(prompt)
+        except StartError as error:
+            self.fail(str(error))
+            self.loop.stop()
+        else:
+            then(secret)
+
     def interrupt(self, why: str) -> None:  # noqa: ARG002  (exit code and last line say it)
         """Read no more."""
         self._typed.clear()
@@ -131,7 +143,7 @@ class Plain(Front):
         try:
             if to and line is not None:
                 self.send(self.state.posted(line, to))
-            else:
+            elif line is None or not self.account.command(line.strip()):
                 self.send(self.state.typed(line))
         except Refusal as refusal:
             error = Error(code=refusal.code, text=refusal.text)

@@ -39,6 +39,13 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     history: Annotated[
         bool, Meta(description="Keep the lines that you type from one run to the next.")
     ] = True
+    password_file: Annotated[
+        str | None,
+        Meta(description="File whose first line is your password; it is asked unless it is set."),
+    ] = None
+    server_password_file: Annotated[
+        str | None, Meta(description="The same for the password of the server.")
+    ] = None
 
 
 def load(path: str, content: bytes) -> dict[str, Profile]:

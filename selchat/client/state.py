@@ -18,8 +18,18 @@ from selchat.model.events import Error, Event
 from selchat.wire import jsonl, text
 from selchat.wire.rendering import confirm, render
 
+_ROOMS = 10
+"""Rooms of an account of which the news are asked for on logging in."""
+
 _RECENT = 20
 """Entries that are asked for on entering a room: what fits a terminal."""
+
+
+_ABOUT_A_TARGET = ("history", "me", "edit", "delete")
+_ABOUT_A_ROOM = ("leave", "topic", "mute-room", "unmute-room")
+_ABOUT_A_MEMBER = (*("op", "deop", "kick", "ban", "unban", "mute", "unmute", "invite", "private"),)
+"""Commands that mean the current conversation where they name none; of the last, the first word is
+a room if one is in it."""
 
 
 class Heard(NamedTuple):
@@ -65,6 +75,7 @@ class State:
         self._quiet: set[str] = set()  # ids of what nobody typed
         self._entering: set[str] = set()  # ids of what `auto_join` asked
         self._welcomed_at = 0  # the newest `seq` then
+        self._known_token: str | None = None  # of the session that was welcomed last
         self._inside: set[str] = set()  # keys of the rooms that the last welcome named
         self._recent: dict[str, int] = {}  # ids of questions whose answer is shown, after when
         self._seen: dict[str, int] = {}  # by room that was lost, up to where it had been shown
@@ -127,10 +138,15 @@ class State:
         target, command = self.talk.target, word[1:].lower()
         if not target or word[:1] != "/":
             return None
-        if command in ("history", "me") and rest.lstrip()[:1] not in ("#", "@"):
+        first = rest.split(maxsplit=1)[0] if rest.strip() else ""
+        if command in _ABOUT_A_TARGET and first[:1] not in ("#", "@"):
             return f"{word} {target} {rest}"
-        if command in ("leave", "topic") and not rest.strip() and target[0] == "#":
+        if target[0] != "#":
+            return None
+        if command in _ABOUT_A_ROOM and not first:
             return f"{word} {target}"
+        if command in _ABOUT_A_MEMBER and not self.talk.entered(first):
+            return f"{word} {target} {rest}"
         return None
 
     def posted(self, said: str, to: str = "") -> list[Command]:
@@ -141,6 +157,18 @@ class State:
         if not to:
             raise self._fail(Refusal("no-command", "/join ROOM first, or say to whom: /to TARGET"))
         return self._ask_all(commands.Post(to=to, text=said))
+
+    def asked(self, command: Command) -> list[Command]:
+        """A command that is made of what was typed, ready to be sent. Raises `Refusal`."""
+        return self._ask_all(command)
+
+    def refused(self, code: str, why: str) -> list[Command]:
+        """What was typed is not even asked. Raises `Refusal`."""
+        raise self._fail(Refusal(code, why))
+
+    def wonder(self, command: Command) -> None:
+        """Ask something that nobody typed: it is among the next `questions`."""
+        self._questions.append(command)
 
     def join(self, room: str) -> list[Command]:
         """The command that enters a room; none where one is in it: it becomes the current one."""
@@ -182,6 +210,10 @@ class State:
         """What is to be sent after the welcome of a further connection: the rooms to enter again,
         and all that is not answered. A post that had arrived is not posted twice.
         """
+        for identity, command in tuple(self.pending.items()):
+            if isinstance(command, commands.Auth | commands.Passwd):
+                del self.pending[identity]  # a proof is for one connection
+                self._fail(Refusal("wait", "your password was not changed: type it again"))
         joins: dict[str, Command] = {}
         for room in reversed(self.talk.room_names()):  # the current one last, as it was
             key = names.key(room)
@@ -212,6 +244,7 @@ class State:
     ) -> None:
         """Go on with the session of another process."""
         self.token, self.log, self.after = token, log, after
+        self._known_token = token
         for room in rooms:
             self.talk.enter(room)
             self.talk.turn_to("#" + room)
@@ -248,13 +281,7 @@ class State:
             return Heard(_news(event, self._recent.pop(identity)))
         match event:
             case events.Welcome():
-                self.user = event.user
-                self.line_limit = event.line_limit
-                self._inside = set(map(names.key, event.rooms))
-                self._welcomed_at = event.seq
-                self._want_members(
-                    [one for one in event.rooms if not isinstance(self._move(one), commands.Leave)]
-                )
+                self._welcomed(event)
             case events.Ok() if command is not None:
                 self._entering.discard(str(identity))
                 self._done(command, event.seq)
@@ -282,6 +309,19 @@ class State:
                 return Heard(render(event, own=own), alert)
         return Heard(render(event))
 
+    def _welcomed(self, event: events.Welcome) -> None:
+        again = event.token == self._known_token
+        self._known_token = event.token
+        self.user = event.user
+        self.line_limit = event.line_limit
+        self._inside = set(map(names.key, event.rooms))
+        self._welcomed_at = event.seq
+        rooms = [one for one in event.rooms if not isinstance(self._move(one), commands.Leave)]
+        self._want_members(rooms)
+        if not again:  # of an account, which has rooms before it enters any
+            for room in rooms[:_ROOMS]:
+                self._want_news(room, event.seq + 1)
+
     def _answered(self, identity: str | None) -> Command | None:
         """Take the command that an event answers off what is pending."""
         if identity is None:
@@ -304,13 +344,8 @@ class State:
         match command:
             case commands.Join(room=room):
                 self._want_members([room])
-                if self._curious and seq is not None:
-                    of, identity = "#" + room.removeprefix("#"), self._new_id()
-                    self._recent[identity] = self._seen.pop(names.key(of[1:]), 0)
-                    history = commands.History(id=identity, of=of, before=seq, limit=_RECENT)
-                    topic = commands.Topic(id=self._new_id(), room=room)
-                    self._recent[str(topic.id)] = 0
-                    self._questions += [topic, history]
+                if seq is not None:
+                    self._want_news(room, seq)
             case commands.Nick(name=name):
                 self.user = name
 
@@ -327,6 +362,16 @@ class State:
         key = names.key(room)
         asked = (c for c in self.pending.values() if isinstance(c, commands.Join | commands.Leave))
         return next((move for move in reversed([*asked]) if _room(move) == key), None)
+
+    def _want_news(self, room: str, before: int) -> None:
+        """Ask for a room's topic, and for what was last said there."""
+        if self._curious:
+            of, identity = "#" + room.removeprefix("#"), self._new_id()
+            self._recent[identity] = self._seen.pop(names.key(of[1:]), 0)
+            history = commands.History(id=identity, of=of, before=before, limit=_RECENT)
+            topic = commands.Topic(id=self._new_id(), room=room)
+            self._recent[str(topic.id)] = 0
+            self._questions += [topic, history]
 
     def _want_members(self, rooms: list[str]) -> None:
         for room in rooms:

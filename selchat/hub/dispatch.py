@@ -38,7 +38,7 @@ class Row(NamedTuple):
     who: Who
     """Who may use it."""
     cost: int
-    """What it takes from a sender's allowance, in messages."""
+    """What it takes from a sender's allowance, in messages: at most, where it names a `limit`."""
     help: str
     """What it does, for the one who types it; empty for what only programs say."""
     audit: bool = False
@@ -68,7 +68,7 @@ TABLE: dict[type[Command], Row] = {
     commands.Post: Row(messages.post, Who.USER, 1, "say something to a room, or to one user"),
     commands.Me: Row(messages.post, Who.USER, 1, "say what you do: /me #dev waves"),
     commands.Rooms: Row(rooms.rooms, Who.USER, 200, "list the rooms"),
-    commands.Who: Row(rooms.who, Who.USER, 200, "list who is in a room, or everybody"),
+    commands.Who: Row(rooms.who, Who.USER, 50, "list who is in a room, or everybody"),
     commands.Topic: Row(rooms.topic, Who.USER, 2, "show or set what a room is about"),
     commands.Away: Row(sessions.away, Who.USER, 1, "be away, or back without TEXT"),
     commands.Nick: Row(sessions.nick, Who.GUEST, 5, "take another name"),
@@ -121,8 +121,18 @@ TABLE: dict[type[Command], Row] = {
 }
 
 ANYBODY, USER = Who.ANYBODY, Who.USER  # looked up for each command
+_LEAST = 10
+"""What a question costs at least, however little it asks for: finding it is work, too."""
 
 _LOG_IN = (commands.Hello, commands.Auth, commands.Secret)
+
+
+def cost(command: Command) -> int:
+    """What a command takes from its sender's allowance, in messages."""
+    most = TABLE[type(command)].cost
+    if most > _LEAST and isinstance(command, commands.History | commands.Search) and command.limit:
+        return max(_LEAST, min(most, command.limit))
+    return most
 
 
 def dispatch(hub: Hub, peer: Peer, command: Command) -> None:

@@ -30,6 +30,12 @@ from selchat.store import Log
 
 T = TypeVar("T")
 
+_BY_ENTRY = ("removed", "session-ended")
+"""What the last words of a connection say that another one's command ends, and an entry."""
+
+_SUSPICIONS = 100
+"""Wrong passwords from one address that the audit log is told of in an hour: people read it."""
+
 _GUESSES = 100
 """Names that a 'did you mean' looks at: comparing all could take long."""
 
@@ -125,6 +131,7 @@ class Hub:
         self.password: str | None = None
         """What guests have to know to come in; None where they need nothing."""
         self.delays = Delays()
+        self.suspicions = Quota(_SUSPICIONS, 3_600.0)
         self.registrations = Quota(settings.registrations_per_address, 3_600.0)
         self.audit: list[Noted] = []
         """What the tick has to add to the audit log, after the commit."""
@@ -147,7 +154,7 @@ class Hub:
         `by` is the session that caused it. Refusal `not-stored` while the log cannot be written.
         """
         if self.failing is not None:
-            raise not_stored(self.failing)
+            self.expect_storing()
         log = self.log
         fact = kind(log.newest + 1, self.time(), *fields)  # type: ignore[arg-type]
         if by is not None:
@@ -165,15 +172,17 @@ class Hub:
         *fields: object,
         by: Session | None,
         user: User | None = None,
+        quiet: bool = False,
     ) -> Entry:
         """Order a fact that concerns a room, whose name comes before `fields`, and tell it there.
 
-        `user` is whom it concerns by name, and who is told of it in any case. The session `by` that
-        caused it is answered instead.
+        `user` is whom it concerns by name, and who is told of it in any case, unless it is `quiet`.
+        The session `by` that caused it is answered instead.
         """
         users = (user.id,) if user is not None else ()
         audience = room.audience()
-        if user is not None and (user not in room.members or room.key in user.silenced):
+        elsewhere = user is not None and (user not in room.members or room.key in user.silenced)
+        if user is not None and elsewhere and not quiet:
             audience += user.peers()
         entry = self.order(
             kind, room.name, *fields, conversation=entries.room(room.key), users=users, by=by
@@ -188,6 +197,11 @@ class Hub:
             self._now = now
             self._stamp = max(self._stamp, stamp(now))
         return self._stamp
+
+    def expect_storing(self) -> None:
+        """For what would be begun, and not be there any more later. Refusal `not-stored`."""
+        if self.failing is not None:
+            raise not_stored(self.failing)
 
     def restore(self) -> None:
         """Make the state what the log says it is. Connections stay with their sessions.
@@ -205,6 +219,7 @@ class Hub:
             again = self.state.sessions.get(session.id)
             if again is not None:
                 again.user.away = session.user.away
+                again.seen = session.seen
             if session.peer is not None:
                 session.peer.session = again
                 if again is not None:
@@ -226,6 +241,10 @@ class Hub:
                 if item.command is not None:
                     error = Error(item.command.id, refusal.code, refusal.text)
                     self.answer(item.asker, error, item.command)
+            elif isinstance(item, Answer) and getattr(item.event, "code", "") in _BY_ENTRY:
+                # It is closed, but what it was to be told of is not so.
+                text = f"the server could not go on here ({why}): connect again"
+                self.answer(item.peer, Error(code=refusal.code, text=text))
             elif isinstance(item, Close) or (isinstance(item, Answer) and item.command is None):
                 self.out.append(item)  # what nobody asked for is true all the same
             elif isinstance(item, Answer):

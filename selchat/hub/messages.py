@@ -19,6 +19,8 @@ _AMONG = 3
 """Entries that are looked through for each message that is shown on joining."""
 
 _LONG = (events.Message, events.Edited)
+LOOKS = 5
+"""Pages that are looked through for one with something in it that the asker wants to hear."""
 
 _LINE = 100
 """Weight of a line besides its own characters: the text tongue repeats room and name before it."""
@@ -156,20 +158,22 @@ def history(hub: Hub, session: Session, command: commands.History) -> None:
         room = hub.own_room(user, name)
         conversation, of = entries.room(room.key), "#" + room.name
     else:
-        other = hub.user(name)
+        other = hub.user(name, user)
         conversation, of = entries.pair(user.id, other.id), "@" + other.name
     limit = min(command.limit or hub.settings.page, hub.settings.page)
     before, after = command.before, command.after
+    looks = 0
     while True:
         page, more = _page(hub, conversation, before, after, limit)
-        # A page that says that there is more is never empty.
         seen = [one for one in page if heard(hub, user, one)]
         if seen or not more:
             break
-        if after is None:
-            before = page[0].seq
-        else:
-            after = page[-1].seq
+        looks += 1
+        last = page[0] if after is None else page[-1]
+        if looks == LOOKS:  # a page that says that there is more is never empty
+            seen = [without_text(last)]
+            break
+        before, after = (last.seq, None) if after is None else (before, last.seq)
     told = [entry.fact for entry in seen if isinstance(entry.fact, events.Told)]
     mine = [one.seq for one in seen if mark == "@" and one.author == user.id]
     hub.answer(session.peer, events.History(command.id, of, told, more, mine), command)
@@ -177,9 +181,21 @@ def history(hub: Hub, session: Session, command: commands.History) -> None:
 
 def heard(hub: Hub, user: User, entry: Entry) -> bool:
     """Whether a user may see an entry of a conversation of its own, and wants to."""
+    if entries.is_overtaken(entry.fact):
+        return False
     if entry.conversation[:1] == "@":
         return user.id in entry.users  # not what the other said while it was blocked
     return not user.blocked or hub.state.users.get(entry.author) not in user.blocked
+
+
+def without_text(entry: Entry) -> Entry:
+    """A place to go on from, where the asker wants to hear nothing of what stands there."""
+    fact = entry.fact
+    if isinstance(fact, events.Message):
+        return structs.replace(entry, fact=structs.replace(fact, text="", deleted=True))
+    if isinstance(fact, events.Edited):
+        return structs.replace(entry, fact=structs.replace(fact, text=""))
+    return entry
 
 
 def _page(

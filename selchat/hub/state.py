@@ -15,6 +15,9 @@ from selchat.model import events, names
 from selchat.model.entries import Entry
 from selchat.scram import Verifier
 
+_NONE: frozenset[Any] = frozenset()
+"""One for all: each `frozenset()` would be an object of its own, of 216 bytes."""
+
 
 class Peer(Protocol):
     """What the hub knows of a connection."""
@@ -81,7 +84,7 @@ class Device:
 class Account:
     """What a registered user has beyond a guest. `devices` are found by their numbers.
 
-    `left` is the `seq` at which the last of its sessions went offline.
+    `left` is the newest entry that one of its sessions could see before it went offline.
     """
 
     __slots__ = ("admin", "devices", "left", "verifier")
@@ -117,10 +120,10 @@ class User:
         self.sessions: list[Session] = []
         self.account: Account | None = None
         # Empty for nearly all: what is shared and cannot change costs nothing.
-        self.blocked: frozenset[User] = frozenset()
-        self.blockers: frozenset[User] = frozenset()
-        self.silenced: frozenset[str] = frozenset()
-        self.noted: frozenset[Room] = frozenset()
+        self.blocked: frozenset[User] = _NONE
+        self.blockers: frozenset[User] = _NONE
+        self.silenced: frozenset[str] = _NONE
+        self.noted: frozenset[Room] = _NONE
         self._peers: tuple[Peer, ...] | None = None
 
     @property
@@ -172,11 +175,13 @@ class Session:
     """One client's presence as a user. `token` is the hash of its token, None if it is bare.
 
     `device` is the number of what it logged in with, 0 for a password or a guest; `since` is when
-    it began.
+    it began; `seen` the newest entry when its connection was lost, while it has none.
     """
 
     # fmt: off
-    __slots__ = ("aim", "device", "id", "peer", "present", "since", "timer", "token", "user")
+    __slots__ = (
+        "aim", "device", "id", "peer", "present", "seen", "since", "timer", "token", "user",
+    )
     # fmt: on
 
     def __init__(self, identity: int, user: User, token: str | None) -> None:
@@ -186,6 +191,7 @@ class Session:
         self.present = True
         self.device = 0
         self.since = ""
+        self.seen = 0
         self.peer: Peer | None = None
         self.timer: Cancellable | None = None
         self.aim: Aim | None = None  # of the last message
@@ -224,8 +230,8 @@ class Room:
         self.private = False
         self.members: dict[User, None] = {}  # ordered by arrival
         self.roles: dict[User, events.Role] = {}
-        self.muted: frozenset[User] = frozenset()
-        self.invited: frozenset[User] = frozenset()
+        self.muted: frozenset[User] = _NONE
+        self.invited: frozenset[User] = _NONE
         self.bans: dict[int | str, str] = {}
         self._audience: tuple[Peer, ...] | None = None
 
@@ -369,11 +375,11 @@ class State:
         if session.present:
             session.present = False
             user.present -= 1
+            if user.account is not None:
+                user.account.left = max(user.account.left, fact.seen or fact.seq)
             if not user.online:
                 user.away = None
                 self._unname(user)
-                if user.account is not None:
-                    user.account.left = fact.seq
         if fact.for_good:
             del self.sessions[session.id]
             user.sessions.remove(session)

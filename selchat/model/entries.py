@@ -39,13 +39,21 @@ Correction = events.Edited | events.Deleted
 CORRECTIONS = (events.Edited, events.Deleted)
 
 
-def corrected(fact: events.AnyFact, correction: Correction) -> events.AnyFact:
-    """The message that stands in the log from a correction on, in the place of `fact`."""
-    if not isinstance(fact, events.Message):
-        return fact
+def corrected(message: events.Message, correction: Correction) -> events.Message:
+    """The message that stands in the log from a correction on, in the place of `message`."""
     if isinstance(correction, events.Deleted):
-        return structs.replace(fact, text="", deleted=True)
-    return structs.replace(fact, text=correction.text, edited=True)
+        return structs.replace(message, text="", deleted=True)
+    return structs.replace(message, text=correction.text, edited=True)
+
+
+def overtaken(fact: events.AnyFact) -> events.AnyFact:
+    """The edit that stands in the log once its message was corrected again: without its text."""
+    return structs.replace(fact, text="") if isinstance(fact, events.Edited) else fact
+
+
+def is_overtaken(fact: events.AnyFact) -> bool:
+    """Whether it is such an edit, of which nobody needs to be told any more."""
+    return isinstance(fact, events.Edited) and not fact.text
 
 
 def room(key: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from selchat.errors import StartError
-from selchat.model.entries import Entry
+from selchat.model.entries import Correction, Entry
 from selchat.model.events import AnyFact, Message
 from selchat.store import search
 from selchat.store.schema import MIGRATIONS, migrate
@@ -34,7 +34,7 @@ besides."""
 _decoder: msgspec.json.Decoder[AnyFact] = msgspec.json.Decoder(AnyFact)
 
 _ENTRIES = """
-SELECT seq, conversation, session, user, other, post_id, fact, author, name, trimmed,
+SELECT seq, conversation, session, user, other, post_id, fact, author, corrects, name, trimmed,
     post_id IS NULL OR EXISTS (
         SELECT 1 FROM post AS p WHERE p.session = e.session AND p.id = post_id AND p.seq = e.seq
     ),
@@ -203,7 +203,7 @@ def _entries(db: sqlite3.Connection, found: Findings, replay: Replay) -> None:
     forgotten_ids: dict[int, int] = {}  # by session: a post whose id is not remembered
     for page in _pages(db, _ENTRIES, (0,), found.newest):
         for row in page:
-            seq, conversation, session, user, other, post_id, data, author, *joined = row
+            seq, conversation, session, user, other, post_id, data, author, corrects, *joined = row
             found.entries += 1
             _joined(found, row)
             if not joined[-2]:
@@ -211,6 +211,8 @@ def _entries(db: sqlite3.Connection, found: Findings, replay: Replay) -> None:
             fact = _fact(found, seq, data)
             if fact is None:
                 continue
+            if corrects != (fact.of if isinstance(fact, Correction) else None):
+                found.add("corrections", f"entry {seq} is not the correction of {corrects}")
             if seq <= indexed and isinstance(fact, Message) and not fact.deleted:
                 words = (seq, conversation, user, other, data)
                 if not joined[-1] or (seq % stride == 0 and not search.holds(db, words)):
@@ -234,7 +236,7 @@ def _entries(db: sqlite3.Connection, found: Findings, replay: Replay) -> None:
 
 def _joined(found: Findings, row: tuple[Any, ...]) -> None:
     """Check that what an entry refers to is there."""
-    seq, conversation, name, trimmed = row[0], row[1], row[8], row[9]
+    seq, conversation, name, trimmed = row[0], row[1], row[9], row[10]
     if name is None:
         found.add("entries", f"entry {seq} is in conversation {conversation}, which is not there")
     elif seq <= trimmed:

@@ -16,8 +16,8 @@ from operator import attrgetter
 from msgspec import structs
 
 from selchat.errors import Trimmed
-from selchat.model.entries import CORRECTIONS, Correction, Entry, corrected
-from selchat.model.events import Message
+from selchat.model.entries import CORRECTIONS, Correction, Entry, corrected, overtaken
+from selchat.model.events import AnyFact, Message
 from selchat.model.names import key
 from selchat.store import Query
 from selchat.store.stats import Stats
@@ -88,6 +88,7 @@ class MemoryLog:
         self._entries: deque[Entry] = deque()
         self._strands: dict[str | int, _Strand] = {}  # by conversation, and by user id
         self._posts: dict[tuple[int, str], Entry] = {}
+        self._corrected: dict[int, int] = {}  # by message: the last correction of it
         self._late: dict[tuple[int, str], int] = {}  # the posts that `trim` took
         self._gone: dict[str | int, int] = {}  # by strand: up to where `trim` took entries
         self._snapshot: tuple[int, bytes] | None = None
@@ -125,11 +126,22 @@ class MemoryLog:
                 self._forget_oldest()
 
     def _correct(self, correction: Correction) -> None:
-        place = bisect_left(self._entries, correction.of, key=_seq)
-        if place == len(self._entries) or self._entries[place].seq != correction.of:
+        before = self._corrected.get(correction.of)
+        if before is not None:
+            self._change(before, overtaken)
+        self._corrected[correction.of] = correction.seq
+        self._change(
+            correction.of,
+            lambda fact: corrected(fact, correction) if isinstance(fact, Message) else fact,
+        )
+
+    def _change(self, seq: int, change: Callable[[AnyFact], AnyFact]) -> None:
+        """Put another fact in the place of one."""
+        place = bisect_left(self._entries, seq, key=_seq)
+        if place == len(self._entries) or self._entries[place].seq != seq:
             return  # forgotten meanwhile
         old = self._entries[place]
-        new = structs.replace(old, fact=corrected(old.fact, correction))
+        new = structs.replace(old, fact=change(old.fact))
         self._entries[place] = new
         for name in _strands(old):
             self._strands[name].replace(new)
@@ -245,6 +257,7 @@ class MemoryLog:
             if self._strands[name].forget(seqs):
                 del self._strands[name]
         for entry in old:
+            self._forget_correction(entry)
             for name in _strands(entry):
                 self._gone[name] = max(entry.seq, self._gone.get(name, 0))
             if entry.post_id is not None:
@@ -253,9 +266,15 @@ class MemoryLog:
         while len(self._late) > self._capacity:
             del self._late[next(iter(self._late))]
 
+    def _forget_correction(self, entry: Entry) -> None:
+        fact = entry.fact
+        if isinstance(fact, Correction) and self._corrected.get(fact.of) == entry.seq:
+            del self._corrected[fact.of]
+
     def _forget_oldest(self) -> None:
         entry = self._entries.popleft()
         self._trimmed = entry.seq
+        self._forget_correction(entry)
         for name in _strands(entry):
             if self._strands[name].forget_oldest():
                 del self._strands[name]

@@ -79,6 +79,10 @@ INSERT INTO meta VALUES ('indexed', '0');
 _VERSION_2 = """
 -- The user who caused an entry, where its id is not that of the session: an account has several.
 ALTER TABLE entry ADD COLUMN author INTEGER;
+
+-- The message that an entry edits or deletes.
+ALTER TABLE entry ADD COLUMN corrects INTEGER;
+CREATE INDEX entry_by_corrected ON entry (corrects, seq) WHERE corrects IS NOT NULL;
 """
 
 _VERSION_3 = """
@@ -93,16 +97,19 @@ CREATE TABLE entries (
     other INTEGER,
     post_id TEXT,
     fact BLOB NOT NULL,  -- JSON, as in the JSON tongue
-    author INTEGER  -- who caused it, where its id is not that of the session
+    author INTEGER,  -- who caused it, where its id is not that of the session
+    corrects INTEGER  -- the message that it edits or deletes
 );
 INSERT INTO entries
-SELECT seq, conversation, session, user, other, post_id, fact, author FROM entry ORDER BY seq;
+SELECT seq, conversation, session, user, other, post_id, fact, author, corrects FROM entry
+ORDER BY seq;
 DROP TABLE entry;
 DROP TABLE personal;
 ALTER TABLE entries RENAME TO entry;
 CREATE INDEX entry_by_conversation ON entry (conversation);
 CREATE INDEX entry_by_user ON entry (user) WHERE user IS NOT NULL;
 CREATE INDEX entry_by_other ON entry (other) WHERE other IS NOT NULL;
+CREATE INDEX entry_by_corrected ON entry (corrects, seq) WHERE corrects IS NOT NULL;
 """
 
 MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)

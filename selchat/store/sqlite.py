@@ -26,7 +26,7 @@ import msgspec
 from selchat.errors import StartError, StoreError, Trimmed
 from selchat.model import entries
 from selchat.model.entries import CORRECTIONS, Correction, Entry
-from selchat.model.events import AnyFact, Gone
+from selchat.model.events import AnyFact, Gone, Message
 from selchat.store import Query, search
 from selchat.store.folder import Held
 from selchat.store.schema import migrate
@@ -89,6 +89,9 @@ SELECT fact, session, user, other, post_id, name, author
 FROM mine JOIN entry USING (seq) JOIN conversation ON conversation.id = conversation ORDER BY seq
 """
 _ROW = "SELECT seq, conversation, user, other, fact FROM entry WHERE seq = ?"
+_CORRECTED_BEFORE = """
+SELECT seq, fact FROM entry WHERE corrects = ? AND seq < ? ORDER BY seq DESC LIMIT 1
+"""
 _POST = "SELECT seq FROM post WHERE session = ? AND id = ?"
 
 
@@ -105,6 +108,7 @@ class SqliteLog:
         self.stats = Stats()
         self._pending: list[Entry] = []
         self._pending_posts: dict[tuple[int, str], Entry] = {}
+        self._correcting = False  # whether there is a correction among what is pending
         self._written = 0  # how many of the pending ones are in the open transaction
         self._spoilt: sqlite3.Error | None = None  # why that transaction can only be undone
         self._numbers: dict[str, int] = {}
@@ -135,6 +139,8 @@ class SqliteLog:
         self._pending.append(entry)
         if entry.post_id is not None:
             self._pending_posts[entry.session, entry.post_id] = entry
+        elif isinstance(entry.fact, Correction):
+            self._correcting = True
 
     def commit(self) -> None:
         """See `Log`. After a `StoreError`, `newest` is what it was before the tick."""
@@ -187,8 +193,7 @@ class SqliteLog:
             if number is None:
                 number = self._number(entry.conversation)
             author = entry.author if entry.author != session else None
-            row = (fact.seq, number, session, user, other, post_id, _encode(fact), author)
-            rows.append(row)
+            corrects = None
             if post_id is not None:
                 posts.append((session, post_id, fact.seq))
             elif type(fact) is Gone:
@@ -196,8 +201,11 @@ class SqliteLog:
                     gone.append((session,))
             elif isinstance(fact, CORRECTIONS):
                 corrections.append(fact)
+                corrects = fact.of
+            data = _encode(fact)
+            rows.append((fact.seq, number, session, user, other, post_id, data, author, corrects))
         execute = self._db.executemany
-        execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         if posts:
             execute("INSERT INTO post VALUES (?, ?, ?)", posts)
         if gone:  # nobody can repeat a post of theirs any more
@@ -207,11 +215,17 @@ class SqliteLog:
 
     def _correct(self, correction: Correction) -> None:
         """Put another message in the place of the one that a correction is about, everywhere."""
+        place = correction.of, correction.seq
+        before = self._db.execute(_CORRECTED_BEFORE, place).fetchone()
+        if before is not None:
+            overtaken = _encode(entries.overtaken(_decoder.decode(before[1])))
+            self._db.execute("UPDATE entry SET fact = ? WHERE seq = ?", (overtaken, before[0]))
         row = self._db.execute(_ROW, (correction.of,)).fetchone()
-        if row is None:
+        message = _decoder.decode(row[-1]) if row is not None else None
+        if not isinstance(message, Message):
             return  # forgotten meanwhile
-        corrected = entries.corrected(_decoder.decode(row[-1]), correction)
-        search.replace(self._db, row, fact := _encode(corrected))
+        fact = _encode(entries.corrected(message, correction))
+        search.replace(self._db, row, fact)
         self._db.execute("UPDATE entry SET fact = ? WHERE seq = ?", (fact, correction.of))
 
     def _number(self, name: str) -> int:
@@ -242,6 +256,7 @@ class SqliteLog:
     def _forget_pending(self) -> None:
         self._pending.clear()
         self._pending_posts.clear()
+        self._correcting = False
         self._written = 0
         self._spoilt = None
 
@@ -274,13 +289,14 @@ class SqliteLog:
 
     def find_post(self, session: int, post_id: str) -> Entry | None:
         """See `Log`."""
+        new = self._correcting  # nothing that is pending has to be written for all other posts
         pending = self._pending_posts.get((session, post_id))
-        if pending is not None:
+        if pending is not None and not new:
             return pending
-        seqs = self._ask(_POST, (session, post_id), see_pending=False)
+        seqs = self._ask(_POST, (session, post_id), see_pending=new)
         if not seqs:
             return None
-        found = self._entries(_ONE, seqs[0], see_pending=False)
+        found = self._entries(_ONE, seqs[0], see_pending=new)
         if not found:
             raise Trimmed(f"entry {seqs[0][0]} was forgotten", seqs[0][0])
         return found[0]

@@ -342,7 +342,7 @@ def test_a_reader_with_unread_output_is_not_pinged(serve: Start) -> None:
     silent.event(type="ping")
     silent.event(type="error", code="ping-timeout")
     alice.send("/who dev")
-    alice.expect("* in #dev: alice, stuck")
+    alice.expect("* in #dev: alice (owner), stuck")
     for text in said:
         stuck.event(type="message", text=text)
 

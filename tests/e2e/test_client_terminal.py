@@ -193,7 +193,7 @@ def test_every_further_command(person: Open) -> None:
     bob.types("/rooms")
     bob.sees("* #dev (2): the weather")
     bob.types("/who dev")
-    bob.sees("* in #dev: alice, bob")
+    bob.sees("* in #dev: alice (owner), bob")
     bob.types("/away out for tea")
     bob.sees("* you are away: out for tea")
     alice.types("@bob hello?")

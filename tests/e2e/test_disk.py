@@ -138,7 +138,9 @@ def test_a_full_disk_is_refused_and_got_over(disk: Disk, serve: Start) -> None:
 
     # Nobody is told of what was not stored; what was, can be read.
     alice.send("#dev lost", "/who dev")
-    alice.expect("! that could not be stored (…): try again later", "* in #dev: alice, bob, carol")
+    alice.expect(
+        "! that could not be stored (…): try again later", "* in #dev: alice (owner), bob, carol"
+    )
     carol.say("history", id="h", of="#dev", limit=1 + len(stored))
     texts = [entry.get("text") for entry in carol.event(type="history")["entries"]]
     assert texts == ["before", *stored]

@@ -114,7 +114,7 @@ class Chat(RuleBasedStateMachine):
             login_timeout=1e9,
         )
         # What came together is done in the order in which it came, however much it is.
-        self.stage.server.delivery.tick = self.stage.server.delivery.crowded = 10**9
+        self.in_one_tick()
         self.people = [
             Person(name, name in ("tim", "una"), (name, name + "-2"))
             for name in ("ann", "ben", "cat", "tim", "una")
@@ -125,6 +125,10 @@ class Chat(RuleBasedStateMachine):
         self.connections = 0
         self.losses = 0
         self.posts = 0
+
+    def in_one_tick(self) -> None:
+        """However much is asked in a tick, nothing of it waits for the next."""
+        self.stage.server.delivery.tick = self.stage.server.delivery.crowded = 10**9
 
     # The model
 

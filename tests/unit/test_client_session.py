@@ -671,6 +671,13 @@ class FakeLink:
     def close(self) -> None:
         self.open = self.wants = False
 
+    @property
+    def reached(self) -> bool:
+        return self.open
+
+    def binding(self) -> bytes | None:
+        return None
+
     def receive(self, data: bytes) -> None:
         for line in self.lines.feed(data):
             assert line is not None
@@ -730,6 +737,9 @@ class Person(Front):
 
     def ask_name(self, error: events.Error) -> None:
         self.asked.append(error.code)
+
+    def ask_secret(self, prompt: str, then: Callable[[str | None], None]) -> None:
+        raise AssertionError("nobody has a password here")
 
     def interrupt(self, why: str) -> None:
         self.typed.clear()

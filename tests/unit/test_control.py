@@ -219,6 +219,12 @@ def test_people_are_told_in_lines() -> None:
         "backlog      2.93 KiB waiting to be read, 1 reader behind",
         "disk         writable, 12 GiB free in /srv/chat",
     ]
+    status.memory_limit = 2**30
+    assert lines(status)[0].endswith("35 MiB of memory (limit 1 GiB)")
+    status.memory = 2**30 + 2**29
+    assert lines(status)[0].endswith(
+        "1.5 GiB of memory, OVER THE LIMIT of 1 GiB: nobody new is let in"
+    )
     status.disk.failing = "the disk is full"
     status.connections.clear()
     assert lines(status)[1] == "connections  0"

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from selchat.errors import Refusal
-from selchat.hub.dispatch import TABLE, Row, typed
+from selchat.hub.dispatch import TABLE, Row, cost, typed
 from selchat.hub.hub import Hub
 from selchat.hub.roles import Who
 from selchat.hub.state import Session
@@ -30,10 +30,18 @@ def test_every_command_that_can_be_typed_has_help_and_no_other_has() -> None:
 
 def test_what_a_tick_does_for_one_connection_is_bounded_by_costs() -> None:
     """A long answer is an entry of the log times a page, so it costs like many messages."""
-    for command in (commands.History, commands.Who, commands.Rooms):
-        assert TABLE[command].cost >= 100
+    for command in (commands.History(of="#x"), commands.Search(text="x"), commands.Rooms()):
+        assert cost(command) >= 100
+    assert cost(commands.Who()) >= 50  # a list of names is short beside a page
     free = {command for command, row in TABLE.items() if row.cost == 0}
     assert free == {commands.Quit, commands.Pong}  # neither is answered more than once
+
+
+def test_who_asks_for_little_pays_for_little() -> None:
+    assert cost(commands.History(of="#x", limit=20)) == 20
+    assert cost(commands.History(of="#x", limit=1)) == 10
+    assert cost(commands.History(of="#x", limit=10**9)) == cost(commands.History(of="#x"))
+    assert cost(commands.Search(text="x", limit=30)) == 30
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ class ChatWithRestarts(Chat):
         self.stage.server.loop.close()
         self.folder = TemporaryDirectory()
         self.stage: DiskStage = DiskStage(Path(self.folder.name), **SETTINGS)
+        self.in_one_tick()
         self.sessions: list[Person] = []  # in the order in which they began
 
     def comes(self, person: Person) -> None:
@@ -87,6 +88,7 @@ class ChatWithRestarts(Chat):
         self.stage = DiskStage(
             Path(self.folder.name), time=world.time, secrets=world.secrets, **SETTINGS
         )
+        self.in_one_tick()
         for person in self.people:
             person.client = None
         for person in self.sessions:

@@ -53,6 +53,20 @@ def test_the_file_may_give_whole_seconds_and_have_a_byte_order_mark() -> None:
     assert settings == ServerSettings(grace=5.0, token_lifetime=6.5, data="/srv/chat")
 
 
+@pytest.mark.parametrize("text", ["none", "", "10.0.0.0/8", "127.0.0.0/8, ::1,2001:db8::/32"])
+def test_who_is_exempt_may_be_nobody_or_networks(text: str) -> None:
+    assert load(flags={"limits_exempt": text}).limits_exempt == text
+
+
+@pytest.mark.parametrize(
+    ("value", "means"),
+    [("[]", ""), ('["10.0.0.0/8", "::1"]', "10.0.0.0/8, ::1"), ('"none"', "none")],
+)
+def test_in_a_file_they_may_be_a_list(value: str, means: str) -> None:
+    content = f"limits_exempt = {value}".encode()
+    assert load(toml=("chat.toml", content)).limits_exempt == means
+
+
 def test_an_empty_variable_counts_as_not_set() -> None:
     assert load(environ={"SELCHAT_PORT": "", "SELCHAT_HOST": ""}) == ServerSettings()
 
@@ -86,6 +100,11 @@ def test_a_file_name_of_any_bytes_is_kept() -> None:
         ("host", "[::1]"),
         ("host", "x" * 64),
         ("data", ""),
+        ("limits_exempt", "localhost"),
+        ("limits_exempt", "127.0.0.1,"),
+        ("limits_exempt", "10.0.0.0/33"),
+        ("rate", "0"),
+        ("memory_limit", "-1"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_source_and_what_it_takes(name: str, text: str) -> None:

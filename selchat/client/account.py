@@ -1,0 +1,242 @@
+"""The user's account in a run of a client: passwords are asked for and used, and made others.
+
+What is sent and what is kept is the business of login.py; here is when, and what the user is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from selchat import scram
+from selchat.client.login import Login
+from selchat.client.state import State
+from selchat.errors import Refusal
+from selchat.loop import Loop
+from selchat.model import commands, events
+from selchat.model.clean import clean_line
+from selchat.model.commands import Command
+from selchat.model.events import Event
+
+_PASSWORDS = ("registered", "wrong-credential", "server-password-required", "wait")
+"""Codes of errors that another password may help against."""
+
+
+class Run(Protocol):
+    """What is used of the run: front.py says what each is."""
+
+    name: str
+    person: bool
+    loop: Loop
+    state: State
+
+    def say(self, *lines: str) -> None:
+        """Show lines of the client's own."""
+
+    def ask_name(self, error: events.Error) -> None:
+        """Ask for another name."""
+
+    def ask_secret(self, prompt: str, then: Callable[[str | None], None]) -> None:
+        """Ask for something that is shown nowhere."""
+
+    def ask(self, what: Callable[[], list[Command]]) -> None:
+        """Send what nobody typed, or say why that cannot be."""
+
+    def tell(self, command: Command) -> None:
+        """Send what is part of the log-in."""
+
+    def say_hello(self) -> None:
+        """Log in."""
+
+    def hello_again(self) -> None:
+        """Log in, connected anew if need be."""
+
+    def fail(self, why: str) -> None:
+        """End with exit code 1."""
+
+    def objected(self, why: str) -> None:
+        """The server is not the right one."""
+
+
+class Account:
+    """Whoever the user is, or wants to be. `asking` says that a password is being typed."""
+
+    def __init__(self, run: Run, login: Login, password: str | None) -> None:
+        """`password` is one that was given beforehand, for where nobody is asked."""
+        self._run = run
+        self._login = login
+        self._given = password
+        self.asking = False
+
+    # Logging in
+
+    def hello(self, hello: commands.Hello) -> commands.Hello | None:
+        """Add what proves who the user is. None: that has to be asked for again."""
+        try:
+            return self._login.hello(hello)
+        except Refusal as refusal:
+            self._ask_password(refusal.text)
+            return None
+
+    def not_welcomed(self, event: events.Error | events.Challenge) -> bool:
+        """The log-in did not succeed, or not yet: True if that is seen to."""
+        if isinstance(event, events.Challenge):
+            self._answer(event)
+        elif event.code == "device-unknown":
+            self._login.forget(self._run.name)
+            self._run.say_hello()
+        elif event.code in _PASSWORDS:
+            self._wrong_password(event)
+        else:  # hello is said again when the user has answered
+            return self.asking and event.code == "login-timeout"
+        return True
+
+    def welcomed(self, event: events.Welcome) -> bool:
+        """The log-in succeeded; False where the server could not show that it is the right one."""
+        by_password = self._login.password is not None
+        if not self._login.welcomed(event):
+            self._run.objected("it does not know your password, so it is not the right server")
+            return False
+        if event.account and by_password and self._run.person:
+            self._remember()
+        return True
+
+    def _answer(self, challenge: events.Challenge) -> None:
+        try:
+            self._run.tell(self._login.challenged(challenge))
+        except Refusal as refusal:
+            self._run.objected(refusal.text)
+
+    def _wrong_password(self, error: events.Error) -> None:
+        """One is missing or wrong: use the next there is, or ask for it."""
+        login = self._login
+        guest = error.code == "server-password-required" or (
+            error.code != "registered" and login.password is None
+        )
+        if guest and self._run.person:
+            self._ask(error.text, "Server password: ", self._use_server_password)
+        elif guest:
+            self._run.fail(f"{clean_line(error.text)} (--server-password-file)")
+            self._run.loop.stop()
+        elif self._given is not None and login.password is None:
+            self._use_password(self._given)
+        elif self._run.person:
+            login.password = None
+            self._ask_password(error.text)
+        else:
+            hint = "log in once at a terminal, or name a file with it: --password-file FILE"
+            self._run.fail(f"{clean_line(error.text)}: {hint}")
+            self._run.loop.stop()
+
+    def _ask_password(self, why: str) -> None:
+        self._ask(why, f"Password of {self._run.name}: ", self._use_password)
+
+    def _ask(self, why: str, prompt: str, use: Callable[[str], None]) -> None:
+        """Ask for what is needed to log in; who gives none takes another name."""
+
+        def then(secret: str | None) -> None:
+            self.asking = False
+            if secret is not None:
+                use(secret)
+            elif not self._run.state.user and self._run.name:
+                self._run.name = ""
+                self._run.ask_name(events.Error(code="registered", text="then take another name"))
+            else:
+                self._run.fail("no password was given")
+                self._run.loop.stop()
+
+        self.asking = True
+        self._run.say(f"! {clean_line(why)}")
+        self._run.ask_secret(prompt, then)
+
+    def _use_password(self, password: str) -> None:
+        self._login.password = password
+        self._run.hello_again()
+
+    def _use_server_password(self, password: str) -> None:
+        self._login.server_password = password
+        self._run.hello_again()
+
+    # The account itself
+
+    def _remember(self) -> None:
+        """Have this client logged in by itself the next time."""
+        self._run.state.wonder(commands.Remember())
+
+    def command(self, line: str) -> bool:
+        """Carry out a line that is about the user's password, if it is one: passwords are made
+        into what the server may know, here. What is not in the line is asked for.
+        """
+        word, *given = line.split(" ")
+        match word.lower():
+            case "/register":
+                self._new_password(given[:1], lambda new: self._register(new, given[1:]))
+            case "/passwd" if len(given) > 1:
+                self._passwd(given[0], given[1])
+            case "/passwd":
+                self._secret(
+                    "The old password: ",
+                    lambda old: self._new_password([], lambda new: self._passwd(old, new)),
+                )
+            case _:
+                return False
+        return True
+
+    def _secret(self, prompt: str, use: Callable[[str], None]) -> None:
+        if self._run.person:
+            self._run.ask_secret(prompt, lambda secret: use(secret) if secret else None)
+        else:
+            self._run.ask(
+                lambda: self._run.state.refused("usage", "give the password behind the command")
+            )
+
+    def _new_password(self, given: list[str], use: Callable[[str], None]) -> None:
+        """A password that was given, or is asked for twice."""
+
+        def again(new: str) -> None:
+            self._secret("The same again: ", lambda second: compare(new, second))
+
+        def compare(new: str, second: str) -> None:
+            if new == second:
+                use(new)
+            else:
+                self._run.say("! these are two different ones: begin again")
+
+        if given and given[0]:
+            use(given[0])
+        else:
+            self._secret("A new password: ", again)
+
+    def _register(self, password: str, invitation: list[str]) -> None:
+        self._run.ask(
+            lambda: self._run.state.asked(
+                commands.Register(
+                    verifier=scram.make(password), invitation=" ".join(invitation) or None
+                )
+            )
+        )
+
+    def _passwd(self, old: str, new: str) -> None:
+        self._run.ask(lambda: self._run.state.asked(self._login.change(self._run.name, old, new)))
+
+    def told(self, event: Event, asked: Command | None) -> None:
+        """See to what follows from an answer to `asked` that is about the account."""
+        match event, asked:
+            case events.Remembered(), _:
+                self._login.remembered(self._run.name, event.device)
+            case events.Challenge(), commands.Auth():
+                self._run.ask(lambda: self._run.state.asked(self._login.changed(event)))
+            case events.Ok(), commands.Register() | commands.Passwd() if self._run.person:
+                self._remember()
+            case events.Ok(), commands.Logout():
+                self._login.forget(self._run.name)
+            case events.Error(code="invitation-required"), commands.Register() if self._run.person:
+                verifier = asked.verifier
+                self._secret(
+                    "The invitation: ",
+                    lambda word: self._run.ask(
+                        lambda: self._run.state.asked(
+                            commands.Register(verifier=verifier, invitation=word)
+                        )
+                    ),
+                )
