@@ -157,7 +157,7 @@ class Swarm:
         """So many more, logged in."""
         made: list[Member] = []
         while len(made) < count:
-            batch = []
+            batch: list[Member] = []
             for _ in range(min(self._batch, count - len(made))):
                 number = len(self.members) + len(made) + len(batch)
                 proto = self._protos[number % len(self._protos)]
