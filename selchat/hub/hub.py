@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import NamedTuple, Protocol, TypeVar
 
+from msgspec import Struct
+
 from selchat.errors import Refusal, StoreError
 from selchat.hub import snapshot
 from selchat.hub.state import Cancellable, Peer, Room, Session, State, User
@@ -38,19 +40,22 @@ _GUESSES = 100
 """Names that a 'did you mean' looks at: comparing all could take long."""
 
 
-class Told(NamedTuple):
+class Told(Struct, gc=False):
     """An entry, and the connections that are told of it: `peers` but those of `but`.
 
-    `own` says that it is told to those whose user said it, from another session.
+    `own` says that it is told to those whose user said it, from another session. `command` is the
+    post that this entry is, for whose `asker` it is done with that.
     """
 
     entry: Entry
     peers: tuple[Peer, ...]
     but: tuple[Peer, ...] = ()
     own: bool = False
+    asker: Peer | None = None
+    command: Command | None = None
 
 
-class Answer(NamedTuple):
+class Answer(Struct, gc=False):
     """An event for one connection; `command` is what it answers, None where nothing was asked."""
 
     event: Event
@@ -148,13 +153,15 @@ class Hub:
 
         `by` is the session that caused it. Refusal `not-stored` while the log cannot be written.
         """
-        self.expect_storing()
-        fact = kind(self.log.newest + 1, self.time(), *fields)  # type: ignore[arg-type]
+        if self.failing is not None:
+            self.expect_storing()
+        log = self.log
+        fact = kind(log.newest + 1, self.time(), *fields)  # type: ignore[arg-type]
         if by is not None:
             entry = Entry(fact, conversation, users, by.id, post_id, by.user.id)
         else:
             entry = Entry(fact, conversation, users)
-        self.log.append(entry)
+        log.append(entry)
         self.state.apply(entry)
         return entry
 
@@ -217,6 +224,7 @@ class Hub:
                 session.peer.session = again
                 if again is not None:
                     again.peer = session.peer
+                    again.user.forget_peers()
 
     def commit_failed(self, why: str) -> None:
         """Nothing of this tick is stored: tell nobody of it, and those who asked that it is not.
@@ -229,7 +237,11 @@ class Hub:
         out, self.out = self.out, []
         refusal = not_stored(why)
         for item in out:
-            if isinstance(item, Answer) and getattr(item.event, "code", "") in _BY_ENTRY:
+            if isinstance(item, Told):
+                if item.command is not None:
+                    error = Error(item.command.id, refusal.code, refusal.text)
+                    self.answer(item.asker, error, item.command)
+            elif isinstance(item, Answer) and getattr(item.event, "code", "") in _BY_ENTRY:
                 # It is closed, but what it was to be told of is not so.
                 text = f"the server could not go on here ({why}): connect again"
                 self.answer(item.peer, Error(code=refusal.code, text=text))
