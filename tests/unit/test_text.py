@@ -381,6 +381,13 @@ CONFIRMED: list[tuple[Command, events.Ok, list[str]]] = [
     (commands.Away(text="a\nb\x1b"), events.Ok(), ["* you are away: a b␛"]),
     (commands.Away(), events.Ok(), ["* you are back"]),
     (commands.Quit(), events.Ok(), ["* bye"]),
+    (commands.Kick(room="#room", user="@bob"), events.Ok(seq=1), ["* you put bob out of #room"]),
+    (commands.Mute(room="room", user="bob"), events.Ok(), ["* bob may not speak in #room"]),
+    (commands.MuteRoom(room="#room"), events.Ok(), ["* you hear nothing of #room any more"]),
+    (commands.Edit(to="#room", text="a"), events.Ok(seq=1), ["* you changed it to: a"]),
+    (commands.Edit(to="#room", text="a\nb"), events.Ok(seq=1), ["* you changed it to: a …"]),
+    (commands.Delete(to="#room"), events.Ok(seq=1), ["* the message is deleted"]),
+    (commands.Delete(to="#room"), events.Ok(), ["* the message was deleted before"]),
     (commands.Post(to="#room", text="hi"), events.Ok(seq=1), []),  # its sender sees it anyway
     (commands.Me(to="#room", text="hi"), events.Ok(seq=1), []),
 ]
