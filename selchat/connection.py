@@ -25,7 +25,7 @@ from selchat.hub.sessions import lost
 from selchat.hub.state import Session
 from selchat.loop import Loop, Timer
 from selchat.model import events
-from selchat.model.commands import Command
+from selchat.model.commands import Command, Post
 from selchat.pace import Pace, Rates
 from selchat.scram import binding
 from selchat.settings import ServerSettings
@@ -338,7 +338,10 @@ class Connection:
         hub = self._house.hub
         self._commands = None
         for item in commands:
-            cost = _ERROR if isinstance(item, events.Error) else cost_of(item) or 1
+            if isinstance(item, Post):  # what comes most
+                cost = 1
+            else:
+                cost = _ERROR if isinstance(item, events.Error) else cost_of(item) or 1
             if cost > dearest:
                 self._commands = chain((item,), commands)
                 break

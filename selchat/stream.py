@@ -83,6 +83,7 @@ class Streams:
     def __init__(self, loop: Loop, limits: Limits) -> None:
         self.loop = loop
         self.limits = limits
+        self.soft = limits.soft  # looked at for each write
         self.unsent: dict[Stream, None] = {}  # in order; each once, for its budget
         self.open = 0
         self.read = 0  # bytes, in this tick
@@ -141,16 +142,16 @@ class Stream:
         """Queue `data`; it leaves at the end of the tick. Ignored once `finish` was called."""
         if self.state != OPEN:
             return
+        shared = self._shared
         if self._out is None:
             self._out = [data]
-            self._shared.unsent[self] = None
+            shared.unsent[self] = None
         else:
             self._out.append(data)
-        self.waiting += len(data)
-        limits = self._shared.limits
-        if self.waiting > limits.soft and (not self.full or self.waiting > limits.hard):
+        self.waiting = waiting = self.waiting + len(data)
+        if waiting > shared.soft and (not self.full or waiting > shared.limits.hard):
             self.full = True
-            self._shared.unsent[self] = None  # for its interest in reading, or its end
+            shared.unsent[self] = None  # for its interest in reading, or its end
 
     def hold(self, held: bool) -> None:
         """Do not read the peer for now, or read it again. Its end of input waits as well."""

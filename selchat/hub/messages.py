@@ -47,17 +47,7 @@ def post(hub: Hub, session: Session, command: commands.Post | commands.Me) -> No
     aim = session.aim
     if aim is None or aim.changes != hub.state.changes or aim.to != command.to:
         aim = session.aim = _aim(hub, session.user, command.to)
-    entry = hub.order(
-        events.Message,
-        aim.name,
-        session.user.name,
-        text,
-        action,
-        conversation=aim.conversation,
-        users=aim.users,
-        by=session,
-        post_id=command.id,
-    )
+    entry = hub.say(session, aim, text, action, command.id)
     if aim.room is not None:
         tell_room(hub, entry, aim.room, session, command)
     elif aim.user is not None:
