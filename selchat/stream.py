@@ -211,7 +211,8 @@ class Stream:
         if self.state == CLOSED:
             return
         try:
-            self._send()
+            if self._out is not None:
+                self._send(self._out)
             if self._out is None and self.state == OPEN and not self.full and self._mask == READ:
                 return  # all is sent, as nearly always, and nothing else has to change
         except OSError as error:
@@ -232,12 +233,10 @@ class Stream:
 
     # Inside
 
-    def _send(self) -> None:
-        if self._out is None:
-            return
-        if self._offset == 0 and len(self._out) > 1:
-            self._out = [b"".join(self._out)]
-        head = self._out[0]
+    def _send(self, out: list[bytes]) -> None:
+        if self._offset == 0 and len(out) > 1:
+            out[:] = [b"".join(out)]
+        head = out[0]
         budget = self._shared.limits.write_budget
         try:
             if self._offset == 0 and len(head) <= budget:
@@ -254,8 +253,8 @@ class Stream:
         self._offset += sent
         if self._offset == len(head):
             self._offset = 0
-            del self._out[0]
-            if not self._out:
+            del out[0]
+            if not out:
                 self._out = None
 
     def _read(self) -> None:

@@ -10,7 +10,7 @@ committed; delivery.py does that at the end of the tick.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
@@ -23,7 +23,7 @@ from selchat.hub import snapshot
 from selchat.hub.state import Aim, Cancellable, Peer, Room, Session, State, User
 from selchat.hub.throttle import Delays, Quota
 from selchat.model import entries, names
-from selchat.model.commands import Auth, Command, Hello, Secret
+from selchat.model.commands import Auth, Command, Hello, Posts, Secret
 from selchat.model.entries import Entry
 from selchat.model.events import AnyFact, Error, Event, Fact, Message, Ok
 from selchat.settings import ServerSettings
@@ -42,18 +42,19 @@ _GUESSES = 100
 
 
 class Told(Struct, gc=False):
-    """An entry, and the connections that are told of it: `peers` but those of `but`.
+    """Entries, one behind the other, and the connections that are told of them: `peers` but those
+    of `but`.
 
     `own` says that it is told to those whose user said it, from another session. `command` is the
-    post that this entry is, for whose `asker` it is done with that.
+    post that the entry is, or the posts that they are, for whose `asker` it is done with that.
     """
 
-    entry: Entry
+    entries: Sequence[Entry]
     peers: tuple[Peer, ...]
     but: tuple[Peer, ...] = ()
     own: bool = False
     asker: Peer | None = None
-    command: Command | None = None
+    command: Command | Posts | None = None
 
 
 class Answer(Struct, gc=False):
@@ -177,6 +178,17 @@ class Hub:
         self.state.apply(entry)
         return entry
 
+    def say_all(self, by: Session, aim: Aim, texts: list[str]) -> list[Entry]:
+        """As `say` for each of these. As messages change nothing, they are not applied."""
+        at, name, me, author = self.time(), by.user.name, by.id, by.user.id
+        to, conversation, users, append = aim.name, aim.conversation, aim.users, self.log.append
+        said: list[Entry] = []
+        for seq, text in enumerate(texts, self.log.newest + 1):
+            entry = Entry(Message(seq, at, to, name, text), conversation, users, me, None, author)
+            append(entry)
+            said.append(entry)
+        return said
+
     def order_in(
         self,
         room: Room,
@@ -250,9 +262,9 @@ class Hub:
         refusal = not_stored(why)
         for item in out:
             if isinstance(item, Told):
-                if item.command is not None:
-                    error = Error(item.command.id, refusal.code, refusal.text)
-                    self.answer(item.asker, error, item.command)
+                for post in _asked(item.command):
+                    error = Error(post.id, refusal.code, refusal.text)
+                    self.answer(item.asker, error, post)
             elif isinstance(item, Answer) and getattr(item.event, "code", "") in _BY_ENTRY:
                 # It is closed, but what it was to be told of is not so.
                 text = f"the server could not go on here ({why}): connect again"
@@ -275,7 +287,7 @@ class Hub:
 
     def tell(self, entry: Entry, peers: tuple[Peer, ...], author: Peer | None) -> None:
         """Tell `peers` of an entry, but for `author`."""
-        self.out.append(Told(entry, peers, (author,) if author is not None else ()))
+        self.out.append(Told([entry], peers, (author,) if author is not None else ()))
 
     def note(self, who: str, what: str, whom: str = "", text: str = "") -> None:
         """Add a line to the audit log, when what it says is committed."""
@@ -366,6 +378,12 @@ def sees(user: User, room: Room) -> bool:
 def is_admin(user: User) -> bool:
     """Whether a user sees to the whole server."""
     return user.account is not None and user.account.admin
+
+
+def _asked(command: Command | Posts | None) -> Sequence[Command]:
+    if command is None:
+        return ()
+    return command.each() if isinstance(command, Posts) else (command,)
 
 
 def _guess(name: str, known: Mapping[str, User | Room]) -> str:
