@@ -83,7 +83,7 @@ class Delivery:
                     run.give(self)
                     run = _Run(item.peers, item.own)
                 run.tell(item)
-                fact = item.entry.fact
+                fact = run.facts[-1]
                 self._seq = fact.seq
                 if item.command is not None and item.asker is not None:
                     connection = cast(Connection, item.asker)
@@ -215,22 +215,27 @@ class _Run:
         self.own = own
         self.weight = 0
         self.facts: list[events.Fact] = []
-        # For who does not get exactly what all get: at which places it gets nothing, or more.
-        self._apart: dict[Connection, list[tuple[int, int, bytes]]] = {}
+        # For who does not get exactly what all get: from where to where it gets nothing, and what
+        # it gets there, behind which `seq`.
+        self._apart: dict[Connection, list[tuple[int, int, int, bytes]]] = {}
 
     def tell(self, item: Told) -> None:
-        place = len(self.facts)
+        facts, apart = self.facts, self._apart
+        start = len(facts)
+        for entry in item.entries:
+            fact = entry.fact
+            facts.append(fact)
+            self.weight += weight(fact)
         for connection in cast("tuple[Connection, ...]", item.but):
-            if connection in self._apart:
-                self._apart[connection].append((place, 0, b""))
+            piece = (start, len(facts), 0, b"")
+            if connection in apart:
+                apart[connection].append(piece)
             else:
-                self._apart[connection] = [(place, 0, b"")]
-        fact = item.entry.fact
-        self.facts.append(fact)
-        self.weight += weight(fact)
+                apart[connection] = [piece]
 
     def answer(self, connection: Connection, seq: int, line: bytes) -> None:
-        self._apart.setdefault(connection, []).append((len(self.facts), seq, line))
+        place = len(self.facts)
+        self._apart.setdefault(connection, []).append((place, place, seq, line))
 
     def give(self, delivery: Delivery) -> None:
         """Queue it for everybody."""
@@ -254,7 +259,7 @@ class _Run:
                 else:
                     _give(delivery, connection, first, chunk)
         for connection, places in apart.items():
-            for _, seq, line in places:
+            for _, _, seq, line in places:
                 if line:
                     _give_answer(connection, seq, line)
 
@@ -262,18 +267,16 @@ class _Run:
         self,
         delivery: Delivery,
         connection: Connection,
-        places: list[tuple[int, int, bytes]],
+        places: list[tuple[int, int, int, bytes]],
         lines: list[bytes],
     ) -> None:
         start = 0
-        for place, seq, line in places:
+        for place, end, seq, line in places:
             if start < place:
                 self._give_slice(delivery, connection, lines, start, place)
-                start = place
+            start = end
             if line:
                 _give_answer(connection, seq, line)
-            else:
-                start += 1  # its own words
         if start < len(lines):
             self._give_slice(delivery, connection, lines, start, len(lines))
 

@@ -54,7 +54,7 @@ class Upkeep:
             return
         if self._log.newest != self._committed:
             self._committed = self._log.newest
-            if self._timer is None:
+            if self._timer is None and not self._due:
                 self._seen = self._committed
                 self._timer = self._loop.call_later(_PAUSE, self._look)
             if self._log.stats.slow > slow > 0:

@@ -159,6 +159,19 @@ def dispatch(hub: Hub, peer: Peer, command: Command) -> None:
         hub.answer(peer, events.Error(command.id, "not-stored", text), command)
 
 
+def dispatch_posts(hub: Hub, peer: Peer, posts: commands.Posts) -> None:
+    """Carry out several posts at once, or one by one where they have to be looked at."""
+    session = peer.session
+    if (
+        session is None
+        or hub.stale
+        or not hub.settings.guests
+        or not messages.say_all(hub, session, posts)
+    ):
+        for post in posts.each():
+            dispatch(hub, peer, post)
+
+
 def _note(hub: Hub, session: Session, command: Any) -> None:
     """What was done, as it was understood."""
     whom = getattr(command, "user", "") or getattr(command, "network", "")

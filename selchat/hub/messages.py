@@ -47,21 +47,41 @@ def post(hub: Hub, session: Session, command: commands.Post | commands.Me) -> No
     aim = session.aim
     if aim is None or aim.changes != hub.state.changes or aim.to != command.to:
         aim = session.aim = _aim(hub, session.user, command.to)
-    entry = hub.order(
-        events.Message,
-        aim.name,
-        session.user.name,
-        text,
-        action,
-        conversation=aim.conversation,
-        users=aim.users,
-        by=session,
-        post_id=command.id,
-    )
+    entry = hub.say(session, aim, text, action, command.id)
     if aim.room is not None:
         tell_room(hub, entry, aim.room, session, command)
     elif aim.user is not None:
         _tell_user(hub, entry, aim, aim.user, session, command)
+
+
+def say_all(hub: Hub, session: Session, posts: commands.Posts) -> bool:
+    """Say several things at once, if nothing is to be checked that was not checked for the last
+    one, and no more people are told than then; False: say them one by one.
+    """
+    aim, author, most = session.aim, session.user, hub.settings.message_size
+    if (
+        aim is None
+        or aim.changes != hub.state.changes
+        or aim.to != posts.to
+        or hub.failing is not None
+        or author.blockers
+        or len(author.sessions) > 1
+    ):
+        return False
+    for text in posts.texts:
+        if not text.isprintable() or (most and len(text) > most):
+            return False
+    room, user, peer = aim.room, aim.user, session.peer
+    but: tuple[Peer, ...] = ()
+    if room is not None:
+        peers = room.audience()
+        but = (peer,) if peer is not None else ()
+    elif user is not None and user is not author and aim.heard and user.away is None:
+        peers = user.peers()
+    else:
+        return False
+    hub.out.append(Told(hub.say_all(session, aim, posts.texts), peers, but, False, peer, posts))
+    return True
 
 
 def _aim(hub: Hub, author: User, to: str) -> Aim:
@@ -113,7 +133,7 @@ def tell_room(
     but: tuple[Peer, ...] = (peer,) if peer is not None else ()
     for user in session.user.blockers:
         but += user.peers()
-    hub.out.append(Told(entry, room.audience(), but, False, peer, command))
+    hub.out.append(Told([entry], room.audience(), but, False, peer, command))
 
 
 def _tell_user(
@@ -121,7 +141,7 @@ def _tell_user(
 ) -> None:
     author = session.user
     peers = user.peers() if aim.heard else ()
-    hub.out.append(Told(entry, peers, (), False, session.peer, command))
+    hub.out.append(Told([entry], peers, (), False, session.peer, command))
     if user is not author:
         tell_own(hub, entry, session)
     if aim.heard and user.away is not None and user is not author:
@@ -133,7 +153,7 @@ def tell_own(hub: Hub, entry: Entry, session: Session) -> None:
     """Tell the other sessions of its user what a session did."""
     if len(session.user.sessions) > 1:
         others = tuple(peer for peer in session.user.peers() if peer is not session.peer)
-        hub.out.append(Told(entry, others, own=True))
+        hub.out.append(Told([entry], others, own=True))
 
 
 def _again(command: commands.Post | commands.Me, text: str, action: bool, first: Entry) -> None:

@@ -28,22 +28,19 @@ _seq = attrgetter("seq")
 class _Strand:
     """Entries in order, of which the oldest can be forgotten cheaply: a list with a dead head."""
 
-    __slots__ = ("_dead", "_entries")
+    __slots__ = ("_dead", "entries")
 
     def __init__(self) -> None:
-        self._entries: list[Entry] = []
+        self.entries: list[Entry] = []
         self._dead = 0
-
-    def append(self, entry: Entry) -> None:
-        self._entries.append(entry)
 
     def replace(self, entry: Entry) -> None:
         """Put it in the place of the one with its `seq`."""
-        self._entries[bisect_left(self._entries, entry.seq, self._dead, key=_seq)] = entry
+        self.entries[bisect_left(self.entries, entry.seq, self._dead, key=_seq)] = entry
 
     def oldest(self, before: int, keep: int, last: int) -> list[Entry]:
         """Those below `before`, and all but the newest `keep` (0: of all); none above `last`."""
-        live = self._entries[self._dead :]
+        live = self.entries[self._dead :]
         cut = bisect_left(live, before, key=_seq)
         if keep:
             cut = max(cut, len(live) - keep)
@@ -51,27 +48,27 @@ class _Strand:
 
     def forget(self, seqs: set[int]) -> bool:
         """Drop the entries of those `seq`s; True when none is left."""
-        self._entries = [one for one in self._entries[self._dead :] if one.seq not in seqs]
+        self.entries = [one for one in self.entries[self._dead :] if one.seq not in seqs]
         self._dead = 0
-        return not self._entries
+        return not self.entries
 
     def forget_oldest(self) -> bool:
         """Drop the oldest entry; True when none is left."""
         self._dead += 1
-        if self._dead * 2 > len(self._entries):
-            del self._entries[: self._dead]
+        if self._dead * 2 > len(self.entries):
+            del self.entries[: self._dead]
             self._dead = 0
-        return not self._entries
+        return not self.entries
 
     def after(self, seq: int, limit: int) -> list[Entry]:
-        start = bisect_right(self._entries, seq, self._dead, key=_seq)
-        return self._entries[start : start + limit]
+        start = bisect_right(self.entries, seq, self._dead, key=_seq)
+        return self.entries[start : start + limit]
 
     def before(self, seq: int | None, limit: int) -> list[Entry]:
-        end = len(self._entries)
+        end = len(self.entries)
         if seq is not None:
-            end = bisect_left(self._entries, seq, self._dead, key=_seq)
-        return self._entries[max(self._dead, end - limit) : end]
+            end = bisect_left(self.entries, seq, self._dead, key=_seq)
+        return self.entries[max(self._dead, end - limit) : end]
 
 
 class MemoryLog:
@@ -110,20 +107,24 @@ class MemoryLog:
     def _file(self) -> None:
         """Put what was appended where it is found: with the commit, or before a question."""
         new, self._new = self._new, []
-        strands = self._strands
+        strands, posts, append = self._strands, self._posts, self._entries.append
         for entry in new:
-            if isinstance(entry.fact, CORRECTIONS):
-                self._correct(entry.fact)
-            self._entries.append(entry)
-            for name in _strands(entry):
-                strand = strands.get(name)
+            append(entry)
+            strand = strands.get(entry.conversation)
+            if strand is None:
+                strand = strands[entry.conversation] = _Strand()
+            strand.entries.append(entry)
+            for user in entry.users:
+                strand = strands.get(user)
                 if strand is None:
-                    strand = strands[name] = _Strand()
-                strand.append(entry)
+                    strand = strands[user] = _Strand()
+                strand.entries.append(entry)
             if entry.post_id is not None:
-                self._posts[entry.session, entry.post_id] = entry
-            if len(self._entries) > self._capacity:
-                self._forget_oldest()
+                posts[entry.session, entry.post_id] = entry
+            elif isinstance(entry.fact, CORRECTIONS):
+                self._correct(entry.fact)
+        while len(self._entries) > self._capacity:
+            self._forget_oldest()
 
     def _correct(self, correction: Correction) -> None:
         before = self._corrected.get(correction.of)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Protocol
 
-from selchat.model.commands import Command
+from selchat.model.commands import Command, Posts
 from selchat.model.events import Error, Event, Fact
 
 
@@ -27,8 +27,8 @@ class Tongue(Protocol):
     def __init__(self, limit: int) -> None:
         """A peer that nothing is known of; `limit` is the longest line in bytes."""
 
-    def receive(self, data: bytes) -> Iterator[Command | Error]:
-        """Give what `data` completes, one at a time.
+    def receive(self, data: bytes) -> Iterator[Command | Posts | Error]:
+        """Give what `data` completes, one at a time; of neighbouring posts it may make one.
 
         It is lazy on purpose: what a line means can depend on what became of the one before
         (`welcomed`). To be exhausted before the next call.

@@ -13,12 +13,17 @@ from typing import ClassVar
 import msgspec
 
 from selchat.model import commands, events, names
-from selchat.model.commands import Command
+from selchat.model.commands import Command, Posts
 from selchat.model.events import Error, Event, Fact, Message
 from selchat.wire.framing import Lines
 from selchat.wire.rendering import confirm, render
 
 _HELP = "/help lists the commands"
+
+_MARKS = b"#@"
+
+_TOGETHER = 10
+"""Posts that are handled at once, at most: a connection may ask for so much in each tick."""
 
 
 class Text:
@@ -34,11 +39,25 @@ class Text:
         self._named = False
         self._secret = False
 
-    def receive(self, data: bytes) -> Iterator[Command | Error]:
-        """Give a command or an error for each line; a line is a name until one is taken, or the
-        password that was asked for.
+    def receive(self, data: bytes) -> Iterator[Command | Posts | Error]:
+        """Give a command or an error for each line, but for neighbouring posts; a line is a name
+        until one is taken, or the password that was asked for.
         """
+        posts: Posts | None = None
         for line in self._lines.feed(data):
+            if line and line[0] in _MARKS and self._named and not self._secret:
+                to, _, said = line.decode("utf-8", "replace").partition(" ")
+                if said and len(to) > 1 and not said.isspace():
+                    if posts is not None and posts.to == to and len(posts.texts) < _TOGETHER:
+                        posts.texts.append(said)
+                        continue
+                    if posts is not None:
+                        yield posts
+                    posts = Posts(to, [said])
+                    continue
+            if posts is not None:
+                yield posts
+                posts = None
             if line is None:
                 yield Error(
                     code="line-too-long",
@@ -53,10 +72,10 @@ class Text:
                 yield commands.Secret(text=text)
             elif not self._named:
                 yield first(text)
-            elif text[0] in "#@":
-                yield _post(text)
             else:
                 yield parse(text)
+        if posts is not None:
+            yield posts
 
     def welcomed(self) -> None:
         """From now on a line is a command."""
@@ -108,7 +127,11 @@ def first(text: str) -> Command:
 def parse(text: str) -> Command | Error:
     """The command that a typed line asks for; an error if it is none. `text` is not empty."""
     if text[0] in "#@":
-        return _post(text)
+        to, _, said = text.partition(" ")
+        if len(to) == 1 or not said or said.isspace():
+            name = to[: names.LONGEST + 1] if len(to) > 1 else to + "NAME"
+            return Error(code="usage", text=f"type a message behind the name: {name} MESSAGE")
+        return commands.Post(to=to, text=said)
     if text[0] == "/":
         return _slash(text)
     word = text.strip()
@@ -124,14 +147,6 @@ def parse(text: str) -> Command | Error:
         code="no-command",
         text=f"say to whom: #ROOM MESSAGE or @USER MESSAGE ({_HELP})",
     )
-
-
-def _post(text: str) -> Command | Error:
-    to, _, said = text.partition(" ")
-    if len(to) == 1 or not said or said.isspace():
-        name = to[: names.LONGEST + 1] if len(to) > 1 else to + "NAME"
-        return Error(code="usage", text=f"type a message behind the name: {name} MESSAGE")
-    return commands.Post(to=to, text=said)
 
 
 def _slash(text: str) -> Command | Error:

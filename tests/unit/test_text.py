@@ -12,7 +12,7 @@ from selchat.model.commands import Command
 from selchat.model.events import Error, Event
 from selchat.wire.rendering import confirm, render
 from selchat.wire.text import Text, first, parse
-from tests.unit.ways import pieces
+from tests.unit.ways import asked, pieces
 
 LIMIT = 1_000
 AT = "2026-01-31T12:03:59.123Z"
@@ -108,7 +108,7 @@ def receive(cut: list[bytes], limit: int = LIMIT, named: bool = True) -> list[Co
     tongue = Text(limit)
     if named:
         tongue.welcomed()
-    return [item for piece in cut for item in tongue.receive(piece)]
+    return [item for piece in cut for item in asked(tongue, piece)]
 
 
 @pytest.mark.parametrize(("line", "command"), TYPED)
@@ -154,7 +154,7 @@ def test_one_can_quit_without_a_name(line: str) -> None:
 def test_behind_the_name_that_is_taken_lines_are_commands_in_the_same_piece() -> None:
     tongue = Text(LIMIT)
     found: list[Command | Error] = []
-    for item in tongue.receive(b"no name\nalice\n/join dev\n#dev hi\n"):
+    for item in asked(tongue, b"no name\nalice\n/join dev\n#dev hi\n"):
         found.append(item)
         if isinstance(item, commands.Hello) and item.user == "alice":
             tongue.welcomed()
