@@ -242,40 +242,9 @@ def test_another_machine_is_asked_and_both_see_the_same(
     nowhere(tmp_path)
 
 
-def test_logging_out_forgets_this_client(server: ServerProcess, folk: Folk) -> None:
-    registered(server)
-    one = folk.start(server.port)
-    log_in(one)
-    until(lambda: folk.keeps("devices/"), "the device is remembered")
-    one.enters("/logout")
-    one.ends(0)
-    assert not folk.keeps(".json")
-    one = folk.start(server.port)
-    one.prompts(ASKS)
-
-
-def test_a_session_that_was_ended_is_followed_by_one_without_a_question(
+def test_the_token_is_good_for_scripts_too_and_for_another_name_until_one_logs_out(
     server: ServerProcess, folk: Folk
 ) -> None:
-    """The kept session is no more, and the device still is."""
-    one = folk.start(server.port)
-    one.sees(WELCOME)
-    one.enters("/join dev")
-    one.enters(f"/register {PASSWORD}")
-    one.sees("* your name is registered")
-    until(lambda: folk.keeps("devices/"), "the device is remembered")
-    until(lambda: folk.keeps("sessions/127.0.0.1") and folk.keeps("alice.json"), "it is kept")
-    one.signal(signal.SIGKILL)
-    one.close()
-    for kept in (folk.home("home") / "state/selchat/sessions").glob("*.json"):
-        content = json.loads(kept.read_bytes())
-        kept.write_text(json.dumps(content | {"token": "t" * 43}))
-    one = folk.start(server.port)
-    one.sees(WELCOME)
-    one.prompts("#dev> ")
-
-
-def test_the_token_goes_with_the_name(server: ServerProcess, folk: Folk) -> None:
     registered(server)
     one = folk.start(server.port)
     log_in(one)
@@ -284,9 +253,16 @@ def test_the_token_goes_with_the_name(server: ServerProcess, folk: Folk) -> None
     one.sees("* you are now lisa")
     one.enters("quit")
     one.ends(0)
+    code, out, err = folk.run(server.port, home="home", user="lisa", typed="#ops hi\n")
+    assert (code, err) == (0, "")
+    assert "* bye" in out
     one = folk.start(server.port, user="lisa")
     one.sees("* welcome lisa")
-    assert not folk.keeps("alice.json")
+    one.enters("/logout")
+    one.ends(0)
+    assert not folk.keeps(".json")
+    one = folk.start(server.port, user="lisa")
+    one.prompts("Password of lisa: ")
 
 
 # What is wrong
@@ -324,18 +300,7 @@ def test_who_gives_no_password_takes_another_name(server: ServerProcess, folk: F
     log_in(one)  # nothing of carol's is in alice's place
 
 
-def test_three_wrong_passwords_are_enough(server: ServerProcess, folk: Folk) -> None:
-    registered(server)
-    one = folk.start(server.port)
-    for _ in range(3):
-        one.prompts(ASKS)
-        one.enters(OTHER)
-        one.until(lambda: one.line != ASKS, "it is taken")
-    assert "selchat-client: too many log-ins were refused: connect again" in one.ends(1)
-    unseen(one)
-
-
-def test_a_password_after_a_wrong_one_is_waited_for(serve: Start, folk: Folk) -> None:
+def test_after_a_wrong_password_one_waits_and_three_are_enough(serve: Start, folk: Folk) -> None:
     server = serve("--limits-exempt", "none")
     registered(server)
     one = folk.start(server.port)
@@ -346,6 +311,9 @@ def test_a_password_after_a_wrong_one_is_waited_for(serve: Start, folk: Folk) ->
     one.enters(OTHER)
     one.sees("! too many wrong passwords: try again in 1 second")
     one.prompts(ASKS)
+    one.enters(OTHER)
+    assert "selchat-client: too many log-ins were refused: connect again" in one.ends(1)
+    unseen(one)
 
 
 def test_what_is_typed_while_a_password_is_looked_at_is_no_message(
@@ -405,13 +373,15 @@ def test_a_lost_change_of_the_password_is_told(start: Start, folk: Folk) -> None
 
 
 def test_an_invitation_is_asked_for_where_it_takes_one(serve: Start, folk: Folk) -> None:
-    server = serve("--registration", "invite")
+    server = serve("--registration", "invite", "--guests", "false")
     data = str(folk.tmp / "data-1")
     command = (*CLIENT[:-1], CLIENT[-1].replace("-client", "-server"), "invite", "--data", data)
     made = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
     (word,) = re.findall(r"\b[\w-]{20,}\b", made.stdout)
     one = folk.start(server.port)
     one.sees(WELCOME)
+    one.enters("/join dev")
+    one.sees("! guests may not talk here: /register makes alice an account")
     one.enters(f"/register {PASSWORD}")
     one.prompts("The invitation: ")
     one.enters("let me in")
@@ -419,6 +389,8 @@ def test_an_invitation_is_asked_for_where_it_takes_one(serve: Start, folk: Folk)
     one.prompts("The invitation: ")
     one.enters(word)
     one.sees("* your name is registered")
+    one.enters("/join dev")
+    one.prompts("#dev> ")
     assert word.encode() not in one.raw
 
 
@@ -442,18 +414,6 @@ def test_a_server_password_is_asked_for(serve: Start, folk: Folk, tmp_path: Path
     arguments = ("--server-password-file", str(secret))
     code, out, err = folk.run(server.port, *arguments, user="bot", typed="#ops hi\n")
     assert (code, err) == (0, "")
-
-
-def test_guests_that_may_not_talk_are_told_what_to_do(serve: Start, folk: Folk) -> None:
-    server = serve("--guests", "false")
-    one = folk.start(server.port)
-    one.sees(WELCOME)
-    one.enters("/join dev")
-    one.sees("! guests may not talk here: /register makes alice an account")
-    one.enters(f"/register {PASSWORD}")
-    one.sees("* your name is registered")
-    one.enters("/join dev")
-    one.prompts("#dev> ")
 
 
 # Scripts
@@ -480,18 +440,6 @@ def test_a_script_has_its_password_in_a_file(
         assert (code, out, err.count("\n")) == (1, "", 1)
         assert hint in err
         assert OTHER not in err
-
-
-def test_a_script_logs_in_as_the_person_before_it(server: ServerProcess, folk: Folk) -> None:
-    registered(server)
-    one = folk.start(server.port)
-    log_in(one)
-    until(lambda: folk.keeps("devices/"), "the device is remembered")
-    one.enters("quit")
-    one.ends(0)
-    code, out, err = folk.run(server.port, home="home", typed="#ops hi\n")
-    assert (code, err) == (0, "")
-    assert "* bye" in out
 
 
 # In the chat
