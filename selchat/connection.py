@@ -335,6 +335,7 @@ class Connection:
     def _carry_out(self, commands: Iterator[Command | events.Error], turn: bool) -> None:
         allowed, dearest = self._allowed(turn)
         used = 0
+        hub = self._house.hub
         self._commands = None
         for item in commands:
             cost = _ERROR if isinstance(item, events.Error) else cost_of(item) or 1
@@ -342,9 +343,9 @@ class Connection:
                 self._commands = chain((item,), commands)
                 break
             if isinstance(item, events.Error):
-                self._house.hub.answer(self, item)
+                hub.answer(self, item)
             else:
-                dispatch(self._house.hub, self, item)
+                dispatch(hub, self, item)
                 if self._refused >= 0:
                     self._log_in()
             used += cost

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
+from selchat import scram
 from selchat.audit import Audit
 from selchat.certificate import Tls
 from selchat.connection import Connection
@@ -249,6 +250,8 @@ def _announce(server: Server) -> None:
         _say(line, sys.stderr)
     if server.tls is not None:
         _say(f"fingerprint of its certificate: {server.tls.fingerprint}", sys.stderr)
+    if server.hub.state.accounts:
+        scram.load()  # now, and not while somebody waits for a log-in
 
 
 def _say(line: str, file: TextIO | None) -> None:

@@ -211,6 +211,8 @@ class Stream:
             return
         try:
             self._send()
+            if self._out is None and self.state == OPEN and not self.full and self._mask == READ:
+                return  # all is sent, as nearly always, and nothing else has to change
         except OSError as error:
             self.abort(error.strerror or str(error))
             return
@@ -239,6 +241,10 @@ class Stream:
         try:
             if self._offset == 0 and len(head) <= budget:
                 sent = self._socket.send(head)
+                if sent == len(head) == self.waiting:
+                    self._out = None
+                    self.waiting = 0
+                    return
             else:
                 sent = self._socket.send(memoryview(head)[self._offset : self._offset + budget])
         except (BlockingIOError, InterruptedError):

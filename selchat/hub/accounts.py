@@ -10,6 +10,7 @@ from secrets import token_bytes
 from typing import TYPE_CHECKING
 
 from selchat import scram
+from selchat.addresses import place
 from selchat.errors import Refusal
 from selchat.hub import sessions
 from selchat.hub.hub import Hub
@@ -33,11 +34,11 @@ def register(hub: Hub, session: Session, command: commands.Register) -> None:
     if len(hub.state.accounts) >= settings.accounts:
         raise Refusal("full", "this server takes no more accounts: ask its operator")
     now = hub.world.now() / 1000
-    if not peer.exempt and hub.registrations.wait(peer.address, now):
+    if not peer.exempt and hub.registrations.wait(place(peer.address), now):
         raise Refusal("too-many", "too many accounts were registered from your address: wait")
 
     def with_verifier(verifier: scram.Verifier) -> None:
-        if not peer.exempt and not hub.registrations.allow(peer.address, now):
+        if not peer.exempt and not hub.registrations.allow(place(peer.address), now):
             raise Refusal("too-many", "too many accounts were registered from your address: wait")
         if invitation and invitation not in hub.state.invitations:
             raise Refusal("invitation-required", "that invitation was used by somebody else")
@@ -145,6 +146,7 @@ def remember(hub: Hub, session: Session, command: commands.Remember) -> None:
 def logout(hub: Hub, session: Session, command: commands.Logout) -> None:
     """End the session, and forget the device that it came with."""
     peer = session.peer
+    hub.expect_storing()
     _revoke(hub, session.user, session.device)
     sessions.end(hub, session, events.QUIT)
     if peer is not None:
@@ -177,6 +179,7 @@ def _end_number(hub: Hub, session: Session, number: int) -> None:
     user = session.user
     if number == session.id:
         raise Refusal("not-allowed", "that is this session: /logout ends it")
+    hub.expect_storing()
     for other in user.sessions:
         if other.id == number:
             _revoke(hub, user, other.device)

@@ -26,6 +26,7 @@ def kill(hub: Hub, session: Session, command: commands.Kill) -> None:
     if user is session.user or is_admin(user):
         raise Refusal("not-allowed", f"{user.name} is an admin: the operator can change that")
     command.user, command.text = user.name, reason(command.text)
+    hub.expect_storing()
     remove(hub, session, user, command.text)
     hub.done(session, command)
 
@@ -63,7 +64,7 @@ def ban_address(hub: Hub, session: Session, command: commands.BanAddress) -> Non
     """Let nobody connect from a network, for some hours or for ever; who is there has to go."""
     network = _network(command.network)
     own = session.peer.address if session.peer is not None else ""
-    if network.is_loopback or _in(own, network):
+    if any(_in(one, network) for one in (own, "127.0.0.1", "::1")) or network.is_loopback:
         raise Refusal("not-allowed", f"{network} is where you are, or this machine: choose another")
     if len(hub.state.exclusions) >= hub.settings.bans_per_room:
         _drop_expired(hub)

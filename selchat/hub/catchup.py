@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeVar
 
 from msgspec import structs
 
+from selchat.errors import Trimmed
 from selchat.hub.messages import fitting
 from selchat.hub.state import Session, User
 from selchat.model import entries, events, names
@@ -70,13 +71,13 @@ class Catchup:
 
         Moves the cursor behind them. Raises `Trimmed` where the log has forgotten some.
         """
-        user, cursor = self._session.user.id, self.cursor
-        begin = max(cursor, self._resumed) if self._direct else cursor
+        user = self._session.user.id
+        begin = max(self.cursor, self._resumed) if self._direct else self.cursor
         streams = [
             self._log.conversation(name, begin, limit)
             for name in self._view.rooms - self._view.silenced
         ]
-        streams.append(self._log.personal(user, cursor, limit))
+        streams.append(self._personal(limit))
         # A longest stream may go on where it was cut, and the others' entries behind that place
         # must wait; `limit` entries of all together end at or before it.
         found = list({entry.seq: entry for entry in merge(*streams, key=_seq)}.values())
@@ -93,13 +94,23 @@ class Catchup:
                 return told, False  # the streams to read from are others now
         return told, len(page) == len(found) < limit
 
+    def _personal(self, limit: int) -> list[Entry]:
+        user = self._session.user.id
+        try:
+            return self._log.personal(user, self.cursor, limit)
+        except Trimmed as gone:
+            if not self._direct or gone.seq > self._resumed:
+                raise
+            return self._log.personal(user, gone.seq, limit)  # who was away for so long has no more
+
     def _told(self, entry: Entry) -> events.Fact | None:
         """What the session is told of an entry; None for what it did itself or does not hear."""
         fact = entry.fact
-        if not isinstance(fact, events.Told):
+        if not isinstance(fact, events.Told) or entries.is_overtaken(fact):
             return None
         if entry.session != self._session.id:
             quiet = isinstance(fact, _SAID) and entry.conversation[:1] == "#"
+            quiet = quiet or (isinstance(fact, events.Invited) and self._concerned(entry))
             return None if quiet and entry.author in self._view.blocked else fact
         if isinstance(fact, events.Message):
             if entry.seq <= self._resumed:
@@ -107,6 +118,9 @@ class Catchup:
             if entry.conversation == self._to_itself:
                 return fact  # a word to oneself is told live as well
         return None
+
+    def _concerned(self, entry: Entry) -> bool:
+        return self._session.user.id in entry.users
 
     def _own(self, entry: Entry) -> bool:
         """Whether it is what the user said to another, from whichever session."""

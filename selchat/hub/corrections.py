@@ -58,9 +58,11 @@ def _find(hub: Hub, session: Session, to: str, seq: int | None, name: str) -> En
         not_muted(user, room)
         conversation = entries.room(room.key)
     else:
-        conversation = entries.pair(user.id, hub.user(where).id)
+        conversation = entries.pair(user.id, hub.user(where, user).id)
     if seq is not None:
-        found = [one for one in hub.log.before(conversation, seq + 1, 1) if one.seq == seq]
+        place = min(seq, hub.log.newest) + 1
+        found = hub.log.before(conversation, place, 1)
+        found = [one for one in found if one.seq == seq]
     else:
         key = names.key(name)
         other = hub.state.named(key)

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import NamedTuple, Protocol, TypeVar
 
+from msgspec import Struct
+
 from selchat.errors import Refusal, StoreError
 from selchat.hub import snapshot
 from selchat.hub.state import Cancellable, Peer, Room, Session, State, User
@@ -28,23 +30,32 @@ from selchat.store import Log
 
 T = TypeVar("T")
 
+_BY_ENTRY = ("removed", "session-ended")
+"""What the last words of a connection say that another one's command ends, and an entry."""
+
+_SUSPICIONS = 100
+"""Wrong passwords from one address that the audit log is told of in an hour: people read it."""
+
 _GUESSES = 100
 """Names that a 'did you mean' looks at: comparing all could take long."""
 
 
-class Told(NamedTuple):
+class Told(Struct, gc=False):
     """An entry, and the connections that are told of it: `peers` but those of `but`.
 
-    `own` says that it is told to those whose user said it, from another session.
+    `own` says that it is told to those whose user said it, from another session. `command` is the
+    post that this entry is, for whose `asker` it is done with that.
     """
 
     entry: Entry
     peers: tuple[Peer, ...]
     but: tuple[Peer, ...] = ()
     own: bool = False
+    asker: Peer | None = None
+    command: Command | None = None
 
 
-class Answer(NamedTuple):
+class Answer(Struct, gc=False):
     """An event for one connection; `command` is what it answers, None where nothing was asked."""
 
     event: Event
@@ -120,6 +131,7 @@ class Hub:
         self.password: str | None = None
         """What guests have to know to come in; None where they need nothing."""
         self.delays = Delays()
+        self.suspicions = Quota(_SUSPICIONS, 3_600.0)
         self.registrations = Quota(settings.registrations_per_address, 3_600.0)
         self.audit: list[Noted] = []
         """What the tick has to add to the audit log, after the commit."""
@@ -142,13 +154,14 @@ class Hub:
         `by` is the session that caused it. Refusal `not-stored` while the log cannot be written.
         """
         if self.failing is not None:
-            raise not_stored(self.failing)
-        fact = kind(self.log.newest + 1, self.time(), *fields)  # type: ignore[arg-type]
+            self.expect_storing()
+        log = self.log
+        fact = kind(log.newest + 1, self.time(), *fields)  # type: ignore[arg-type]
         if by is not None:
             entry = Entry(fact, conversation, users, by.id, post_id, by.user.id)
         else:
             entry = Entry(fact, conversation, users)
-        self.log.append(entry)
+        log.append(entry)
         self.state.apply(entry)
         return entry
 
@@ -159,15 +172,17 @@ class Hub:
         *fields: object,
         by: Session | None,
         user: User | None = None,
+        quiet: bool = False,
     ) -> Entry:
         """Order a fact that concerns a room, whose name comes before `fields`, and tell it there.
 
-        `user` is whom it concerns by name, and who is told of it in any case. The session `by` that
-        caused it is answered instead.
+        `user` is whom it concerns by name, and who is told of it in any case, unless it is `quiet`.
+        The session `by` that caused it is answered instead.
         """
         users = (user.id,) if user is not None else ()
         audience = room.audience()
-        if user is not None and (user not in room.members or room.key in user.silenced):
+        elsewhere = user is not None and (user not in room.members or room.key in user.silenced)
+        if user is not None and elsewhere and not quiet:
             audience += user.peers()
         entry = self.order(
             kind, room.name, *fields, conversation=entries.room(room.key), users=users, by=by
@@ -182,6 +197,11 @@ class Hub:
             self._now = now
             self._stamp = max(self._stamp, stamp(now))
         return self._stamp
+
+    def expect_storing(self) -> None:
+        """For what would be begun, and not be there any more later. Refusal `not-stored`."""
+        if self.failing is not None:
+            raise not_stored(self.failing)
 
     def restore(self) -> None:
         """Make the state what the log says it is. Connections stay with their sessions.
@@ -199,10 +219,12 @@ class Hub:
             again = self.state.sessions.get(session.id)
             if again is not None:
                 again.user.away = session.user.away
+                again.seen = session.seen
             if session.peer is not None:
                 session.peer.session = again
                 if again is not None:
                     again.peer = session.peer
+                    again.user.forget_peers()
 
     def commit_failed(self, why: str) -> None:
         """Nothing of this tick is stored: tell nobody of it, and those who asked that it is not.
@@ -215,7 +237,15 @@ class Hub:
         out, self.out = self.out, []
         refusal = not_stored(why)
         for item in out:
-            if isinstance(item, Close) or (isinstance(item, Answer) and item.command is None):
+            if isinstance(item, Told):
+                if item.command is not None:
+                    error = Error(item.command.id, refusal.code, refusal.text)
+                    self.answer(item.asker, error, item.command)
+            elif isinstance(item, Answer) and getattr(item.event, "code", "") in _BY_ENTRY:
+                # It is closed, but what it was to be told of is not so.
+                text = f"the server could not go on here ({why}): connect again"
+                self.answer(item.peer, Error(code=refusal.code, text=text))
+            elif isinstance(item, Close) or (isinstance(item, Answer) and item.command is None):
                 self.out.append(item)  # what nobody asked for is true all the same
             elif isinstance(item, Answer):
                 assert item.command is not None

@@ -20,6 +20,7 @@ from math import ceil
 from typing import Literal
 
 from selchat import scram
+from selchat.addresses import place
 from selchat.errors import Refusal
 from selchat.hub import sessions
 from selchat.hub.admin import excluded
@@ -61,6 +62,7 @@ def hello(hub: Hub, peer: Peer, command: commands.Hello) -> None:
     elif command.device is not None:
         _by_device(hub, peer, command, command.device)
     elif command.auth is not None:
+        names.user(command.user)  # a refusal for what can be none, before it is remembered
         _challenge(hub, peer, command, command.user, command.auth, command)
     elif (user := hub.state.accounts.get(names.key(command.user))) is not None:
         _want_password(hub, peer, command, user)
@@ -136,13 +138,15 @@ def _check_server_password(hub: Hub, peer: Peer, given: str) -> None:
     if not hmac.compare_digest(given.encode(errors="replace"), (hub.password or "").encode()):
         _failed(hub, peer, "")
         raise Refusal("wrong-credential", "that is not the password of this server: try again")
-    hub.delays.succeeded(peer.address, "")
+    hub.delays.succeeded(place(peer.address), "")
 
 
 # Accounts
 
 
 def _by_device(hub: Hub, peer: Peer, command: commands.Hello, token: str) -> None:
+    if not peer.safe:
+        raise Refusal("tls-required", "accounts log in over TLS only: connect with it")
     found = hub.state.devices.get(sessions.hashed(token))
     if found is not None:
         user, number = found
@@ -215,7 +219,7 @@ def _proved(hub: Hub, peer: Peer, name: str, exchange: scram.Server, data: str) 
     except Refusal:
         _failed(hub, peer, name)
         raise
-    hub.delays.succeeded(peer.address, names.key(name))
+    hub.delays.succeeded(place(peer.address), names.key(name))
     return proof
 
 
@@ -233,6 +237,7 @@ def check_password(
         prepared = b""
 
     def derived(salted: bytes) -> None:
+        _wait(hub, peer, user.name)  # many could have been asked for at once
         if not (prepared and scram.fits(verifier, salted)) or account.verifier is not verifier:
             _failed(hub, peer, user.name)
             raise Refusal(
@@ -240,7 +245,7 @@ def check_password(
                 f"that is not the password of {user.name}: type it again, "
                 "or connect anew to take another name",
             )
-        hub.delays.succeeded(peer.address, names.key(user.name))
+        hub.delays.succeeded(place(peer.address), names.key(user.name))
         right()
 
     later(hub, peer, command, (prepared or b"?", verifier.salt, verifier.iterations), derived)
@@ -293,12 +298,13 @@ def _wait(hub: Hub, peer: Peer, name: str) -> None:
     """Refuse who has guessed wrong until some time has passed."""
     if peer.exempt:
         return
-    wait = hub.delays.wait(peer.address, names.key(name), hub.world.now() / 1000)
+    wait = hub.delays.wait(place(peer.address), names.key(name), hub.world.now() / 1000)
     if wait > 0:
         raise Refusal("wait", f"too many wrong passwords: try again in {ceil(wait)} seconds")
 
 
 def _failed(hub: Hub, peer: Peer, name: str) -> None:
-    hub.note(peer.address, "wrong password", name)
+    if hub.suspicions.allow(place(peer.address), hub.world.now() / 1000):
+        hub.note(peer.address, "wrong password", name)
     if not peer.exempt:
-        hub.delays.failed(peer.address, names.key(name), hub.world.now() / 1000)
+        hub.delays.failed(place(peer.address), names.key(name), hub.world.now() / 1000)

@@ -6,7 +6,7 @@ from msgspec import structs
 
 from selchat.errors import Refusal, Trimmed
 from selchat.hub.hub import Hub, Told
-from selchat.hub.state import Room, Session, User
+from selchat.hub.state import Aim, Peer, Room, Session, User
 from selchat.model import commands, entries, events, names
 from selchat.model.clean import clean
 from selchat.model.entries import Entry
@@ -17,6 +17,10 @@ wait for one reader. A character takes four bytes at most, in UTF-8 or escaped i
 
 _AMONG = 3
 """Entries that are looked through for each message that is shown on joining."""
+
+_LONG = (events.Message, events.Edited)
+LOOKS = 5
+"""Pages that are looked through for one with something in it that the asker wants to hear."""
 
 _LINE = 100
 """Weight of a line besides its own characters: the text tongue repeats room and name before it."""
@@ -40,22 +44,52 @@ def post(hub: Hub, session: Session, command: commands.Post | commands.Me) -> No
             _again(command, text, action, first)
             hub.done(session, command, first)
             return
-    mark, name = target(command.to)
-    say = _to_room if mark == "#" else _to_user
-    say(hub, session, command, name, text, action)
+    aim = session.aim
+    if aim is None or aim.changes != hub.state.changes or aim.to != command.to:
+        aim = session.aim = _aim(hub, session.user, command.to)
+    entry = hub.order(
+        events.Message,
+        aim.name,
+        session.user.name,
+        text,
+        action,
+        conversation=aim.conversation,
+        users=aim.users,
+        by=session,
+        post_id=command.id,
+    )
+    if aim.room is not None:
+        tell_room(hub, entry, aim.room, session, command)
+    elif aim.user is not None:
+        _tell_user(hub, entry, aim, aim.user, session, command)
+
+
+def _aim(hub: Hub, author: User, to: str) -> Aim:
+    """Where `author` may say something. Raises a `Refusal` where it may not."""
+    changes = hub.state.changes
+    mark, name = target(to)
+    if mark == "#":
+        room = hub.own_room(author, name)
+        not_muted(author, room)
+        return Aim(to, changes, "#" + room.name, entries.room(room.key), (), room)
+    user = hub.user(name, author)
+    heard = author not in user.blocked  # else it looks as if the user was away
+    users = (author.id, user.id) if heard and user is not author else (author.id,)
+    conversation = entries.pair(author.id, user.id)
+    return Aim(to, changes, "@" + user.name, conversation, users, user, heard)
 
 
 def checked(hub: Hub, text: str) -> str:
     """A message's text, clean. Refusal `empty`, `too-long` or `too-many-lines`."""
     settings = hub.settings
+    most = settings.message_size
+    if text.isprintable() and text and not text.isspace() and (len(text) <= most or not most):
+        return text  # there is nothing to clean, and no line ends in it
     text = clean(text)
     if not text or text.isspace():
         raise Refusal("empty", "that message is empty: type something behind the name")
-    if 0 < settings.message_size < len(text):
-        raise Refusal(
-            "too-long",
-            f"a message has at most {settings.message_size} characters: send it in pieces",
-        )
+    if 0 < most < len(text):
+        raise Refusal("too-long", f"a message has at most {most} characters: send it in pieces")
     if text.count("\n") >= settings.message_lines:
         most = settings.message_lines
         raise Refusal("too-many-lines", f"a message has at most {most} lines: send it in pieces")
@@ -68,61 +102,29 @@ def not_muted(user: User, room: Room) -> None:
         raise Refusal("muted", f"you may not speak in #{room.name}: ask one of its moderators")
 
 
-def _to_room(
-    hub: Hub, session: Session, command: commands.Command, name: str, text: str, action: bool
+def tell_room(
+    hub: Hub, entry: Entry, room: Room, session: Session, command: commands.Command | None = None
+) -> None:
+    """Tell a room what a session said: all but that one, and those who have blocked its user.
+
+    With `command`, which asked for it, that session is told that it is done.
+    """
+    peer = session.peer
+    but: tuple[Peer, ...] = (peer,) if peer is not None else ()
+    for user in session.user.blockers:
+        but += user.peers()
+    hub.out.append(Told(entry, room.audience(), but, False, peer, command))
+
+
+def _tell_user(
+    hub: Hub, entry: Entry, aim: Aim, user: User, session: Session, command: commands.Command
 ) -> None:
     author = session.user
-    room = hub.own_room(author, name)
-    if room.muted:
-        not_muted(author, room)
-    entry = hub.order(
-        events.Message,
-        "#" + room.name,
-        author.name,
-        text,
-        action,
-        conversation=entries.room(room.key),
-        by=session,
-        post_id=command.id,
-    )
-    tell_room(hub, entry, room, session)
-    hub.done(session, command, entry)
-
-
-def tell_room(hub: Hub, entry: Entry, room: Room, session: Session) -> None:
-    """Tell a room what a session said: all but that one, and those who have blocked its user."""
-    if not session.user.blockers:
-        hub.tell(entry, room.audience(), session.peer)
-        return
-    deaf = [peer for user in session.user.blockers for peer in user.peers()]
-    if session.peer is not None:
-        deaf.append(session.peer)
-    hub.out.append(Told(entry, room.audience(), tuple(deaf)))
-
-
-def _to_user(
-    hub: Hub, session: Session, command: commands.Command, name: str, text: str, action: bool
-) -> None:
-    author = session.user
-    user = hub.user(name, author)
-    heard = author not in user.blocked  # else it looks as if the user was away
-    entry = hub.order(
-        events.Message,
-        "@" + user.name,
-        author.name,
-        text,
-        action,
-        conversation=entries.pair(author.id, user.id),
-        users=(author.id, user.id) if heard and user is not author else (author.id,),
-        by=session,
-        post_id=command.id,
-    )
-    if heard:
-        hub.tell(entry, user.peers(), None)
+    peers = user.peers() if aim.heard else ()
+    hub.out.append(Told(entry, peers, (), False, session.peer, command))
     if user is not author:
         tell_own(hub, entry, session)
-    hub.done(session, command, entry)
-    if heard and user.away is not None and user is not author:
+    if aim.heard and user.away is not None and user is not author:
         notice = events.Notice("away", f"{user.name} is away: {user.away}")
         hub.answer(session.peer, notice, command)
 
@@ -156,20 +158,22 @@ def history(hub: Hub, session: Session, command: commands.History) -> None:
         room = hub.own_room(user, name)
         conversation, of = entries.room(room.key), "#" + room.name
     else:
-        other = hub.user(name)
+        other = hub.user(name, user)
         conversation, of = entries.pair(user.id, other.id), "@" + other.name
     limit = min(command.limit or hub.settings.page, hub.settings.page)
     before, after = command.before, command.after
+    looks = 0
     while True:
         page, more = _page(hub, conversation, before, after, limit)
-        # A page that says that there is more is never empty.
         seen = [one for one in page if heard(hub, user, one)]
         if seen or not more:
             break
-        if after is None:
-            before = page[0].seq
-        else:
-            after = page[-1].seq
+        looks += 1
+        last = page[0] if after is None else page[-1]
+        if looks == LOOKS:  # a page that says that there is more is never empty
+            seen = [without_text(last)]
+            break
+        before, after = (last.seq, None) if after is None else (before, last.seq)
     told = [entry.fact for entry in seen if isinstance(entry.fact, events.Told)]
     mine = [one.seq for one in seen if mark == "@" and one.author == user.id]
     hub.answer(session.peer, events.History(command.id, of, told, more, mine), command)
@@ -177,9 +181,21 @@ def history(hub: Hub, session: Session, command: commands.History) -> None:
 
 def heard(hub: Hub, user: User, entry: Entry) -> bool:
     """Whether a user may see an entry of a conversation of its own, and wants to."""
+    if entries.is_overtaken(entry.fact):
+        return False
     if entry.conversation[:1] == "@":
         return user.id in entry.users  # not what the other said while it was blocked
     return not user.blocked or hub.state.users.get(entry.author) not in user.blocked
+
+
+def without_text(entry: Entry) -> Entry:
+    """A place to go on from, where the asker wants to hear nothing of what stands there."""
+    fact = entry.fact
+    if isinstance(fact, events.Message):
+        return structs.replace(entry, fact=structs.replace(fact, text="", deleted=True))
+    if isinstance(fact, events.Edited):
+        return structs.replace(entry, fact=structs.replace(fact, text=""))
+    return entry
 
 
 def _page(
@@ -227,7 +243,7 @@ def fitting(page: list[Entry]) -> list[Entry]:
 
 def weight(fact: events.Fact) -> int:
     """About how many characters it takes to tell a fact, in the tongue that takes the most."""
-    if isinstance(fact, events.Message | events.Edited):
+    if isinstance(fact, _LONG):
         return len(fact.text) + _LINE * (1 + fact.text.count("\n"))
     return _LINE
 

@@ -71,6 +71,9 @@ def _silence(
 ) -> None:
     user, entry = session.user, None
     room = hub.own_room(user, command.room)
+    if on and len(user.silenced) >= hub.settings.rooms_per_user:
+        for key in user.silenced - user.rooms.keys():  # those that it left since
+            hub.order(events.Silenced, user.id, key, False, users=(user.id,), by=session)
     if (room.key in user.silenced) is not on:
         entry = hub.order(events.Silenced, user.id, room.name, on, users=(user.id,), by=session)
     command.room = room.name

@@ -256,7 +256,10 @@ def invite(hub: Hub, session: Session, command: commands.Invite) -> None:
     if user not in room.invited:
         if len(room.invited) >= hub.settings.bans_per_room:
             raise Refusal("too-many", f"#{room.name} has too many invitations that nobody used")
-        entry = hub.order_in(room, events.Invited, user.name, actor.name, by=session, user=user)
+        quiet = actor in user.blocked
+        entry = hub.order_in(
+            room, events.Invited, user.name, actor.name, by=session, user=user, quiet=quiet
+        )
     hub.done(session, command, entry)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from selchat.errors import Refusal
 from selchat.hub.hub import Hub, rfc3339
-from selchat.hub.messages import fitting, heard, target
+from selchat.hub.messages import LOOKS, fitting, heard, target, without_text
 from selchat.hub.state import Session
 from selchat.model import commands, entries, events, names
 from selchat.model.clean import clean_line
@@ -36,7 +36,7 @@ def search(hub: Hub, session: Session, command: commands.Search) -> None:
         if mark == "#":
             rooms = (entries.room(hub.own_room(user, name).key),)
         else:
-            rooms = (entries.pair(user.id, hub.user(name).id),)
+            rooms = (entries.pair(user.id, hub.user(name, user).id),)
             only = user.id
         who = None
     limit = min(command.limit or _FIRST, hub.settings.page)
@@ -52,10 +52,21 @@ def search(hub: Hub, session: Session, command: commands.Search) -> None:
         below=min(below, command.below) if command.below is not None else below,
         limit=limit + 1,
     )
-    found = hub.log.search(query)
-    page = fitting([one for one in found[:limit] if heard(hub, user, one)])
+    looks = 0
+    while True:
+        found = hub.log.search(query)
+        more = len(found) > limit
+        seen = [one for one in found[:limit] if heard(hub, user, one)]
+        if seen or not more:
+            break
+        looks += 1
+        if looks == LOOKS:
+            seen = [without_text(found[limit - 1])]
+            break
+        query = query._replace(below=found[limit - 1].seq)
+    page = fitting(seen)
     told = [entry.fact for entry in page if isinstance(entry.fact, events.Message)]
-    more = len(found) > limit or len(page) < len(found)
+    more = more or len(page) < len(seen)
     hub.answer(session.peer, events.Found(command.id, " ".join(words), told, more), command)
 
 

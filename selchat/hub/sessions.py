@@ -35,13 +35,13 @@ def open_account(
 ) -> None:
     """Begin a session of an account that has shown who it is; `command` is answered.
 
-    If it was away, it is given what was said to it alone meanwhile.
+    If none of its sessions has a connection, it is given what was said to it alone meanwhile.
     """
     account = user.account
     assert account is not None
     _make_place(hub, user)
     token = None if peer.bare else hub.world.secret()
-    away = account.left if not user.online else 0
+    away = 0 if user.peers() else max(account.left, *(one.seen for one in user.sessions), 0)
     entry = hub.order(events.Opened, user.name, token and hashed(token), user.id, device)
     session = hub.state.sessions[entry.seq]
     session.attach(peer)
@@ -140,6 +140,7 @@ def lost(hub: Hub, peer: Peer, reason: str) -> None:
         end(hub, session, reason)
     else:
         session.attach(None)
+        session.seen = hub.log.newest
         _wait(hub, session)
 
 
@@ -150,6 +151,7 @@ def settle(hub: Hub) -> None:
     """
     for session in tuple(hub.state.sessions.values()):
         if session.peer is None and session.timer is None:
+            session.seen = session.seen or hub.log.newest
             if session.token is None:
                 end(hub, session, events.LOST)
             else:
@@ -190,6 +192,7 @@ def end(
 
     `by` is the session that makes it end, if another one does.
     """
+    seen = session.seen if session.peer is None else 0
     session.attach(None)
     if session.timer is not None:
         session.timer.cancel()
@@ -199,12 +202,13 @@ def end(
     user = session.user
     if user.account is None and session.present:
         # Who was taken out of its rooms by the server is told so when it comes back, so this is
-        # then nobody's own doing.
-        cause = by or (session if for_good else None)
+        # then nobody's own doing; nor is it where an admin asked for something else, who is to
+        # be told as well.
+        cause = session if for_good and by is None else None
         name = by.user.name if by is not None else None
         for room in tuple(user.rooms.values()):
             hub.order_in(room, events.Left, user.name, reason, name, text, by=cause, user=user)
-    hub.order(events.Gone, for_good, by=session)
+    hub.order(events.Gone, for_good, seen, by=session)
 
 
 def nick(hub: Hub, session: Session, command: commands.Nick) -> None:
@@ -216,8 +220,9 @@ def nick(hub: Hub, session: Session, command: commands.Nick) -> None:
     if name != old:
         for room in tuple(user.rooms.values()):
             entry = hub.order_in(room, events.Renamed, old, name, by=session, user=user)
-        if entry is None:  # in no room: nobody else is told, but the log must know
+        if entry is None:  # in no room: only its other sessions are told
             entry = hub.order(events.Renamed, None, old, name, users=(user.id,), by=session)
+            hub.tell(entry, user.peers(), session.peer)
     hub.done(session, command, entry)
 
 

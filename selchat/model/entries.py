@@ -36,6 +36,7 @@ class Entry(Struct, frozen=True, gc=False):
 
 
 Correction = events.Edited | events.Deleted
+CORRECTIONS = (events.Edited, events.Deleted)
 
 
 def corrected(message: events.Message, correction: Correction) -> events.Message:
@@ -43,6 +44,16 @@ def corrected(message: events.Message, correction: Correction) -> events.Message
     if isinstance(correction, events.Deleted):
         return structs.replace(message, text="", deleted=True)
     return structs.replace(message, text=correction.text, edited=True)
+
+
+def overtaken(fact: events.AnyFact) -> events.AnyFact:
+    """The edit that stands in the log once its message was corrected again: without its text."""
+    return structs.replace(fact, text="") if isinstance(fact, events.Edited) else fact
+
+
+def is_overtaken(fact: events.AnyFact) -> bool:
+    """Whether it is such an edit, of which nobody needs to be told any more."""
+    return isinstance(fact, events.Edited) and not fact.text
 
 
 def room(key: str) -> str:

@@ -198,10 +198,12 @@ class Returned(Fact):
 class Gone(Fact):
     """A session went offline. Never told. If its user has no account, the name is free.
 
-    With `for_good` the session is over; without, its token still finds it.
+    With `for_good` the session is over; without, its token still finds it. `seen` is the newest
+    entry when its connection was lost, 0 where it had one to the end.
     """
 
     for_good: bool
+    seen: int = 0
 
 
 class Registered(Fact):

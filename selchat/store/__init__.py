@@ -52,7 +52,8 @@ class Log(Protocol):
         """Add an entry whose `seq` is above `newest`. It becomes durable with `commit`.
 
         With a correction (`Edited`, `Deleted`) the message that it is about is another one from
-        then on: its former text is nowhere any more, in no answer and no index.
+        then on: its former text is nowhere any more, in no answer and no index, nor in the
+        corrections before (model/entries.py).
         """
 
     def commit(self) -> None:

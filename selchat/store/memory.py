@@ -16,8 +16,8 @@ from operator import attrgetter
 from msgspec import structs
 
 from selchat.errors import Trimmed
-from selchat.model.entries import Correction, Entry, corrected
-from selchat.model.events import Message
+from selchat.model.entries import CORRECTIONS, Correction, Entry, corrected, overtaken
+from selchat.model.events import AnyFact, Message
 from selchat.model.names import key
 from selchat.store import Query
 from selchat.store.stats import Stats
@@ -81,42 +81,67 @@ class MemoryLog:
         self.id = secrets.token_hex(8)
         self.secret = secrets.token_bytes(32)
         self.newest = 0
-        self.trimmed = 0
+        self._trimmed = 0
         self.stats = Stats()
         self._capacity = capacity
+        self._new: list[Entry] = []
         self._entries: deque[Entry] = deque()
         self._strands: dict[str | int, _Strand] = {}  # by conversation, and by user id
         self._posts: dict[tuple[int, str], Entry] = {}
+        self._corrected: dict[int, int] = {}  # by message: the last correction of it
         self._late: dict[tuple[int, str], int] = {}  # the posts that `trim` took
         self._gone: dict[str | int, int] = {}  # by strand: up to where `trim` took entries
         self._snapshot: tuple[int, bytes] | None = None
 
+    @property
+    def trimmed(self) -> int:
+        """The last entry that was forgotten to make room."""
+        self._file()
+        return self._trimmed
+
     def append(self, entry: Entry) -> None:
         """Add an entry. ValueError if its `seq` is not above all others."""
-        if entry.seq <= self.newest:
-            raise ValueError(f"entry {entry.seq} comes after entry {self.newest}")
-        self.newest = entry.seq
-        if isinstance(entry.fact, Correction):
-            self._correct(entry.fact)
-        self._entries.append(entry)
-        for name in _strands(entry):
-            strand = self._strands.get(name)
-            if strand is None:
-                strand = self._strands[name] = _Strand()
-            strand.append(entry)
-        if entry.post_id is not None:
-            self._posts[entry.session, entry.post_id] = entry
-        if len(self._entries) > self._capacity:
-            self._forget_oldest()
+        fact = entry.fact
+        if fact.seq <= self.newest:
+            raise ValueError(f"entry {fact.seq} comes after entry {self.newest}")
+        self.newest = fact.seq
+        self._new.append(entry)
+
+    def _file(self) -> None:
+        """Put what was appended where it is found: with the commit, or before a question."""
+        new, self._new = self._new, []
+        strands = self._strands
+        for entry in new:
+            if isinstance(entry.fact, CORRECTIONS):
+                self._correct(entry.fact)
+            self._entries.append(entry)
+            for name in _strands(entry):
+                strand = strands.get(name)
+                if strand is None:
+                    strand = strands[name] = _Strand()
+                strand.append(entry)
+            if entry.post_id is not None:
+                self._posts[entry.session, entry.post_id] = entry
+            if len(self._entries) > self._capacity:
+                self._forget_oldest()
 
     def _correct(self, correction: Correction) -> None:
-        place = bisect_left(self._entries, correction.of, key=_seq)
-        if place == len(self._entries) or self._entries[place].seq != correction.of:
+        before = self._corrected.get(correction.of)
+        if before is not None:
+            self._change(before, overtaken)
+        self._corrected[correction.of] = correction.seq
+        self._change(
+            correction.of,
+            lambda fact: corrected(fact, correction) if isinstance(fact, Message) else fact,
+        )
+
+    def _change(self, seq: int, change: Callable[[AnyFact], AnyFact]) -> None:
+        """Put another fact in the place of one."""
+        place = bisect_left(self._entries, seq, key=_seq)
+        if place == len(self._entries) or self._entries[place].seq != seq:
             return  # forgotten meanwhile
         old = self._entries[place]
-        if not isinstance(old.fact, Message):
-            return
-        new = structs.replace(old, fact=corrected(old.fact, correction))
+        new = structs.replace(old, fact=change(old.fact))
         self._entries[place] = new
         for name in _strands(old):
             self._strands[name].replace(new)
@@ -125,6 +150,7 @@ class MemoryLog:
 
     def commit(self) -> None:
         """Nothing is more durable here than having been appended."""
+        self._file()
 
     def probe(self) -> bool:
         """See `Log`."""
@@ -136,6 +162,7 @@ class MemoryLog:
 
     def before(self, name: str, before: int | None, limit: int) -> list[Entry]:
         """See `Log`."""
+        self._file()
         strand = self._strands.get(name) if name else None
         return strand.before(before, limit) if strand else []
 
@@ -145,12 +172,14 @@ class MemoryLog:
 
     def find_post(self, session: int, post_id: str) -> Entry | None:
         """See `Log`."""
+        self._file()
         if (seq := self._late.get((session, post_id))) is not None:
             raise Trimmed(f"entry {seq} was forgotten", seq)
         return self._posts.get((session, post_id))
 
     def search(self, query: Query) -> list[Entry]:
         """See `Log`. It looks at all entries, of which there are not many."""
+        self._file()
         words = {word for text in query.words for word in _words(text)}
         found: list[Entry] = []
         if not words:
@@ -173,11 +202,13 @@ class MemoryLog:
 
     def seq_at(self, at: str) -> int:
         """See `Log`."""
+        self._file()
         place = bisect_left(self._entries, at, key=lambda entry: entry.fact.at)
         return self._entries[place].seq if place < len(self._entries) else self.newest + 1
 
     def entries(self, after: int = 0) -> Iterator[Entry]:
         """See `Log`."""
+        self._file()
         start = bisect_right(self._entries, after, key=_seq)
         return islice(self._entries, start, None)
 
@@ -205,14 +236,15 @@ class MemoryLog:
         self._gone = {
             name: seq
             for name, seq in self._gone.items()
-            if seq > self.trimmed and (isinstance(name, str) or alive(name))
+            if seq > self._trimmed and (isinstance(name, str) or alive(name))
         }
 
     def close(self) -> None:
         """Nothing is held."""
 
     def _after(self, name: str | int, after: int, limit: int) -> list[Entry]:
-        trimmed = max(self.trimmed, self._gone.get(name, 0))
+        self._file()
+        trimmed = max(self._trimmed, self._gone.get(name, 0))
         if after < trimmed:
             raise Trimmed(f"{name} begins after entry {trimmed}", trimmed)
         strand = self._strands.get(name) if name != "" else None
@@ -225,6 +257,7 @@ class MemoryLog:
             if self._strands[name].forget(seqs):
                 del self._strands[name]
         for entry in old:
+            self._forget_correction(entry)
             for name in _strands(entry):
                 self._gone[name] = max(entry.seq, self._gone.get(name, 0))
             if entry.post_id is not None:
@@ -233,9 +266,15 @@ class MemoryLog:
         while len(self._late) > self._capacity:
             del self._late[next(iter(self._late))]
 
+    def _forget_correction(self, entry: Entry) -> None:
+        fact = entry.fact
+        if isinstance(fact, Correction) and self._corrected.get(fact.of) == entry.seq:
+            del self._corrected[fact.of]
+
     def _forget_oldest(self) -> None:
         entry = self._entries.popleft()
-        self.trimmed = entry.seq
+        self._trimmed = entry.seq
+        self._forget_correction(entry)
         for name in _strands(entry):
             if self._strands[name].forget_oldest():
                 del self._strands[name]

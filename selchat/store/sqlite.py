@@ -25,7 +25,7 @@ import msgspec
 
 from selchat.errors import StartError, StoreError, Trimmed
 from selchat.model import entries
-from selchat.model.entries import Correction, Entry
+from selchat.model.entries import CORRECTIONS, Correction, Entry
 from selchat.model.events import AnyFact, Gone, Message
 from selchat.store import Query, search
 from selchat.store.folder import Held
@@ -41,6 +41,8 @@ _decoder: msgspec.json.Decoder[AnyFact] = msgspec.json.Decoder(AnyFact)
 
 _NAMES = 50_000
 """Conversations whose number is remembered; asking for one costs some microseconds."""
+
+_NOBODY = (None, None)
 
 _PAGE = 1_000
 """Entries read at a time where all are read."""
@@ -64,8 +66,9 @@ _INDEX = 500
 _INDEX_NOW = 2_000
 """Entries taken into it before an answer, at most, so that what was just said is found."""
 
-_INDEX_BUSY = 10_000
-"""Entries not in it at which some are taken without an idle moment."""
+_INDEX_BUSY = 50_000
+"""Entries not in it at which some are taken without an idle moment. An entry takes twice as long as
+the rest of the work for it, so who is busy puts it off."""
 
 _DAMAGED = "the log is damaged: stop the server and restore a backup"
 
@@ -78,11 +81,17 @@ _BEFORE = _COLUMNS + "WHERE conversation = ? AND seq < ? ORDER BY seq DESC LIMIT
 _ALL = _COLUMNS + "WHERE seq > ? ORDER BY seq LIMIT ?"
 _ONE = _COLUMNS + "WHERE seq = ?"
 _PERSONAL = """
-WITH mine AS (SELECT seq FROM personal WHERE user = ? AND seq > ? ORDER BY seq LIMIT ?)
-SELECT fact, session, entry.user, other, post_id, name, author
+WITH mine AS (
+    SELECT seq FROM entry WHERE user = ?1 AND seq > ?2
+    UNION ALL SELECT seq FROM entry WHERE other = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3
+)
+SELECT fact, session, user, other, post_id, name, author
 FROM mine JOIN entry USING (seq) JOIN conversation ON conversation.id = conversation ORDER BY seq
 """
 _ROW = "SELECT seq, conversation, user, other, fact FROM entry WHERE seq = ?"
+_CORRECTED_BEFORE = """
+SELECT seq, fact FROM entry WHERE corrects = ? AND seq < ? ORDER BY seq DESC LIMIT 1
+"""
 _POST = "SELECT seq FROM post WHERE session = ? AND id = ?"
 
 
@@ -99,6 +108,7 @@ class SqliteLog:
         self.stats = Stats()
         self._pending: list[Entry] = []
         self._pending_posts: dict[tuple[int, str], Entry] = {}
+        self._correcting = False  # whether there is a correction among what is pending
         self._written = 0  # how many of the pending ones are in the open transaction
         self._spoilt: sqlite3.Error | None = None  # why that transaction can only be undone
         self._numbers: dict[str, int] = {}
@@ -122,12 +132,15 @@ class SqliteLog:
 
     def append(self, entry: Entry) -> None:
         """Add an entry. ValueError if its `seq` is not above all others."""
-        if entry.seq <= self.newest:
-            raise ValueError(f"entry {entry.seq} comes after entry {self.newest}")
-        self.newest = entry.seq
+        seq = entry.fact.seq
+        if seq <= self.newest:
+            raise ValueError(f"entry {seq} comes after entry {self.newest}")
+        self.newest = seq
         self._pending.append(entry)
         if entry.post_id is not None:
             self._pending_posts[entry.session, entry.post_id] = entry
+        elif isinstance(entry.fact, Correction):
+            self._correcting = True
 
     def commit(self) -> None:
         """See `Log`. After a `StoreError`, `newest` is what it was before the tick."""
@@ -172,27 +185,27 @@ class SqliteLog:
         self._written = len(self._pending)
 
     def _insert(self, new: list[Entry]) -> None:
-        rows, personal, posts, gone, corrections = [], [], [], [], []
+        rows, posts, gone, corrections = [], [], [], []
         for entry in new:
-            seq, users = entry.seq, entry.users
-            user, other = (*users, None, None)[:2]
+            fact, session, users, post_id = entry.fact, entry.session, entry.users, entry.post_id
+            user, other = (*users, None, None)[:2] if users else _NOBODY
             number = self._numbers.get(entry.conversation)
             if number is None:
                 number = self._number(entry.conversation)
-            fact = _encode(entry.fact)
-            author = entry.author if entry.author != entry.session else None
-            rows.append((number, seq, entry.session, user, other, entry.post_id, fact, author))
-            personal += [(one, seq) for one in users]
-            if entry.post_id is not None:
-                posts.append((entry.session, entry.post_id, seq))
-            elif type(entry.fact) is Gone and entry.fact.for_good:
-                gone.append((entry.session,))
-            elif isinstance(entry.fact, Correction):
-                corrections.append(entry.fact)
+            author = entry.author if entry.author != session else None
+            corrects = None
+            if post_id is not None:
+                posts.append((session, post_id, fact.seq))
+            elif type(fact) is Gone:
+                if fact.for_good:
+                    gone.append((session,))
+            elif isinstance(fact, CORRECTIONS):
+                corrections.append(fact)
+                corrects = fact.of
+            data = _encode(fact)
+            rows.append((fact.seq, number, session, user, other, post_id, data, author, corrects))
         execute = self._db.executemany
-        execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-        if personal:
-            execute("INSERT INTO personal VALUES (?, ?)", personal)
+        execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         if posts:
             execute("INSERT INTO post VALUES (?, ?, ?)", posts)
         if gone:  # nobody can repeat a post of theirs any more
@@ -202,6 +215,11 @@ class SqliteLog:
 
     def _correct(self, correction: Correction) -> None:
         """Put another message in the place of the one that a correction is about, everywhere."""
+        place = correction.of, correction.seq
+        before = self._db.execute(_CORRECTED_BEFORE, place).fetchone()
+        if before is not None:
+            overtaken = _encode(entries.overtaken(_decoder.decode(before[1])))
+            self._db.execute("UPDATE entry SET fact = ? WHERE seq = ?", (overtaken, before[0]))
         row = self._db.execute(_ROW, (correction.of,)).fetchone()
         message = _decoder.decode(row[-1]) if row is not None else None
         if not isinstance(message, Message):
@@ -238,6 +256,7 @@ class SqliteLog:
     def _forget_pending(self) -> None:
         self._pending.clear()
         self._pending_posts.clear()
+        self._correcting = False
         self._written = 0
         self._spoilt = None
 
@@ -270,13 +289,14 @@ class SqliteLog:
 
     def find_post(self, session: int, post_id: str) -> Entry | None:
         """See `Log`."""
+        new = self._correcting  # nothing that is pending has to be written for all other posts
         pending = self._pending_posts.get((session, post_id))
-        if pending is not None:
+        if pending is not None and not new:
             return pending
-        seqs = self._ask(_POST, (session, post_id), see_pending=False)
+        seqs = self._ask(_POST, (session, post_id), see_pending=new)
         if not seqs:
             return None
-        found = self._entries(_ONE, seqs[0], see_pending=False)
+        found = self._entries(_ONE, seqs[0], see_pending=new)
         if not found:
             raise Trimmed(f"entry {seqs[0][0]} was forgotten", seqs[0][0])
         return found[0]
@@ -425,6 +445,8 @@ def _configure(db: sqlite3.Connection, full: bool) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
     db.execute("PRAGMA wal_autocheckpoint = 0")
+    # After a checkpoint the file is cut to that, so its size says how much there is to do.
+    db.execute(f"PRAGMA journal_size_limit = {_CHECKPOINT}")
     db.execute("PRAGMA secure_delete = ON")  # what was deleted is not to be found in the file
     db.execute("PRAGMA temp_store = MEMORY")
     db.execute(f"PRAGMA cache_size = -{_CACHE}")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Protocol
 
 from selchat.model.commands import Command
-from selchat.model.events import Error, Event
+from selchat.model.events import Error, Event, Fact
 
 
 class Tongue(Protocol):
@@ -39,6 +39,10 @@ class Tongue(Protocol):
 
     def expect_secret(self, secret: bool) -> None:
         """Whether the next line is a password, where a line does not say itself what it is."""
+
+    @staticmethod
+    def posted(post_id: str | None, fact: Fact) -> bytes:
+        """What who said something is told when it is stored, as `fact`; may be empty."""
 
     @staticmethod
     def encode(event: Event, own: bool = False) -> bytes:

@@ -14,7 +14,7 @@ import msgspec
 
 from selchat.model import commands, events, names
 from selchat.model.commands import Command
-from selchat.model.events import Error, Event, Message
+from selchat.model.events import Error, Event, Fact, Message
 from selchat.wire.framing import Lines
 from selchat.wire.rendering import confirm, render
 
@@ -46,13 +46,17 @@ class Text:
                     "send it in pieces",
                 )
                 continue
-            text = line.decode(errors="replace")
+            text = line.decode("utf-8", "replace")
             if not text or text.isspace():
                 continue
             if self._secret:
                 yield commands.Secret(text=text)
+            elif not self._named:
+                yield first(text)
+            elif text[0] in "#@":
+                yield _post(text)
             else:
-                yield parse(text) if self._named else first(text)
+                yield parse(text)
 
     def welcomed(self) -> None:
         """From now on a line is a command."""
@@ -64,15 +68,20 @@ class Text:
         self._secret = secret
 
     @staticmethod
+    def posted(post_id: str | None, fact: Fact) -> bytes:  # noqa: ARG004
+        """Nothing: its sender sees what was typed."""
+        return b""
+
+    @staticmethod
     def encode(event: Event, own: bool = False) -> bytes:
         """Return the lines that tell `event`."""
-        plain = type(event) is Message and not (
-            own or event.action or event.edited or event.deleted
-        )
-        if type(event) is Message and plain and "\n" not in event.text:
-            to = event.to if event.to[:1] == "#" else f"@{event.from_}"
-            sender = f"{event.from_}: " if event.to[:1] == "#" else ""
-            return f"[{to}] {sender}{event.text}\n".encode()
+        # What is told most, without the detour.
+        if type(event) is Message and not (own or event.action or event.edited or event.deleted):
+            to, text = event.to, event.text
+            if "\n" not in text:
+                if to[:1] == "#":
+                    return f"[{to}] {event.from_}: {text}\n".encode()
+                return f"[@{event.from_}] {text}\n".encode()
         return _lines(render(event, own))
 
     @staticmethod
@@ -99,11 +108,7 @@ def first(text: str) -> Command:
 def parse(text: str) -> Command | Error:
     """The command that a typed line asks for; an error if it is none. `text` is not empty."""
     if text[0] in "#@":
-        to, _, said = text.partition(" ")
-        if len(to) == 1 or not said or said.isspace():
-            name = to[: names.LONGEST + 1] if len(to) > 1 else to + "NAME"
-            return Error(code="usage", text=f"type a message behind the name: {name} MESSAGE")
-        return commands.Post(to=to, text=said)
+        return _post(text)
     if text[0] == "/":
         return _slash(text)
     word = text.strip()
@@ -119,6 +124,14 @@ def parse(text: str) -> Command | Error:
         code="no-command",
         text=f"say to whom: #ROOM MESSAGE or @USER MESSAGE ({_HELP})",
     )
+
+
+def _post(text: str) -> Command | Error:
+    to, _, said = text.partition(" ")
+    if len(to) == 1 or not said or said.isspace():
+        name = to[: names.LONGEST + 1] if len(to) > 1 else to + "NAME"
+        return Error(code="usage", text=f"type a message behind the name: {name} MESSAGE")
+    return commands.Post(to=to, text=said)
 
 
 def _slash(text: str) -> Command | Error:

@@ -10,11 +10,14 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from selchat.errors import Trimmed
 from selchat.model import events
-from selchat.model.entries import Entry, pair, room
-from selchat.store import Log
+from selchat.model.entries import Correction, Entry, pair, room
+from selchat.model.events import AnyFact
+from selchat.scram import Verifier
+from selchat.store import Log, Query
 from selchat.store.memory import MemoryLog
 from selchat.store.sqlite import SqliteLog
 
@@ -142,8 +145,28 @@ def test_every_kind_of_fact_comes_back_as_it_was(log: Log) -> None:
         events.Left(8, at, "dev", "Alicia", "lost connection"),
         events.Gone(9, at, for_good=False),
         events.Returned(10, at, "alice"),
+        events.Registered(11, at, Verifier(b"salt", b"\x00stored", b"\xffserver", 4_096), 3),
+        events.Changed(12, at, 1, Verifier(b"salt", b"stored", b"server", 4_096)),
+        events.Device(13, at, "f00"),
+        events.Revoked(14, at, 1, 13),
+        events.Admin(15, at, 1, True, "operator"),
+        events.Blocked(16, at, 1, 2, True),
+        events.Silenced(17, at, 1, "dev", False),
+        events.Excluded(18, at, "192.0.2.0/24", "", True, "alice"),
+        events.Invitation(19, at, "f00", 2, at),
+        events.Withdrawn(20, at, 19),
+        events.Ranked(21, at, "dev", "bob", "moderator", "alice"),
+        events.Muted(22, at, "dev", "bob", True, "alice"),
+        events.Banned(23, at, "dev", "bob", True, "alice"),
+        events.Invited(24, at, "dev", "bob", "alice"),
+        events.Private(25, at, "dev", True, "alice"),
+        events.Opened(26, at, "alice", "f00", 1, 13),
+        events.Gone(27, at, True, 26),
+        events.Joined(28, at, "dev", "alice", True),
+        events.Left(29, at, "dev", "bob", "kicked", "alice", "why"),
     ]
-    written = [Entry(fact, "#dev", (1, 2), 1, str(fact.seq)) for fact in facts]
+    assert {type(fact) for fact in facts} == set(AnyFact.__args__) - set(Correction.__args__)
+    written = [Entry(fact, "#dev", (1, 2), 1, str(fact.seq), author=fact.seq % 3) for fact in facts]
     fill(log, *written)
     assert list(log.entries()) == written
     assert log.conversation("#dev", 0, 100) == written
@@ -265,6 +288,171 @@ def test_it_reads_as_a_plain_list_would(
         for one in plain:
             if one.post_id is not None:
                 assert log.find_post(one.session, one.post_id) == one
+
+
+# Corrections
+
+AT = "2026-01-31T12:00:00.123Z"
+
+
+def said(seq: int, text: str, post_id: str | None = None, author: int = 1) -> Entry:
+    fact = events.Message(seq, AT, "#dev", "alice", text)
+    return Entry(fact, "#dev", (author,), 7, post_id, author)
+
+
+def edited(seq: int, of: int, text: str) -> Entry:
+    return Entry(events.Edited(seq, AT, "#dev", of, "alice", text), "#dev", (1,), 7, None, 1)
+
+
+def deleted(seq: int, of: int) -> Entry:
+    return Entry(events.Deleted(seq, AT, "#dev", of, "bob", "alice"), "#dev", (1,), 7, None, 1)
+
+
+def everywhere(log: Log, seq: int) -> list[Entry]:
+    """An entry as each question gives it."""
+    return [
+        *(one for one in log.entries() if one.seq == seq),
+        *log.conversation("#dev", seq - 1, 1),
+        *log.before("#dev", seq + 1, 1),
+        *log.personal(1, seq - 1, 1),
+    ]
+
+
+def found(log: Log, word: str) -> list[int]:
+    return seqs(log.search(Query((word,), ("#dev",), None, None, 0, log.newest + 1, 10)))
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_message_that_was_edited_is_another_one_in_every_answer(
+    log: Log, committed: bool, indexed: bool
+) -> None:
+    log.append(said(1, "first text", "a"))
+    if committed:
+        log.commit()
+    if indexed:
+        assert found(log, "first") == [1]
+    log.append(edited(2, 1, "second text"))
+    for _ in range(2):
+        found_post = log.find_post(7, "a")
+        assert found_post is not None
+        for one in (*everywhere(log, 1), found_post):
+            fact = one.fact
+            assert isinstance(fact, events.Message)
+            assert (fact.text, fact.edited, fact.deleted) == ("second text", True, False)
+            assert (one.author, one.session, one.post_id) == (1, 7, "a")
+        assert found(log, "first") == []
+        assert found(log, "second") == [1]
+        log.commit()
+
+
+def test_of_a_deleted_message_its_place_is_left(log: Log) -> None:
+    fill(log, said(1, "the text"), said(2, "other text"))
+    assert found(log, "text") == [2, 1]
+    fill(log, deleted(3, 1))
+    for one in everywhere(log, 1):
+        fact = one.fact
+        assert isinstance(fact, events.Message)
+        assert (fact.text, fact.deleted) == ("", True)
+    assert found(log, "text") == [2]
+    assert seqs(log.conversation("#dev", 0, 10)) == [1, 2, 3]
+
+
+def test_what_an_edit_said_goes_with_the_next_correction(log: Log) -> None:
+    fill(log, said(1, "one"), edited(2, 1, "two"))
+    (entry,) = everywhere(log, 2)[:1]
+    assert entry == edited(2, 1, "two")
+    fill(log, edited(3, 1, "three"))
+    assert everywhere(log, 2) == [edited(2, 1, "")] * 4
+    log.append(edited(4, 1, "four"))
+    log.append(deleted(5, 1))
+    log.commit()
+    texts = [
+        one.fact.text
+        for one in log.entries()
+        if not isinstance(one.fact, events.Deleted)
+        if isinstance(one.fact, events.Message | events.Edited)
+    ]
+    assert texts == ["", "", "", ""]
+
+
+def test_a_correction_of_what_is_not_there_or_no_message_changes_nothing(log: Log) -> None:
+    joined = Entry(events.Joined(1, AT, "dev", "alice"), "#dev", (1,), 7, None, 1)
+    fill(log, joined, edited(2, 1, "x"), deleted(4, 3), edited(5, 99, "y"), edited(6, 6, "z"))
+    assert everywhere(log, 1) == [joined] * 4
+    assert log.newest == 6
+
+
+def test_who_wrote_an_entry_is_known_apart_from_the_session(log: Log) -> None:
+    written = [
+        Entry(events.Message(seq, AT, "#dev", "alice", "x"), "#dev", (), session, None, author)
+        for seq, (session, author) in enumerate([(1, 1), (5, 1), (9, 0), (0, 0)], 1)
+    ]
+    fill(log, *written)
+    assert list(log.entries()) == written
+
+
+corrections = st.lists(
+    st.tuples(
+        st.sampled_from(["say", "say", "edit", "edit", "delete"]),
+        st.integers(0, 8),  # which message, of those that there are
+        st.sampled_from(["red", "green", "blue"]),
+        st.booleans(),  # commit behind it
+    ),
+    max_size=25,
+)
+
+
+@given(steps=corrections, searching=st.booleans())
+@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+def test_corrections_are_what_a_plain_list_would_make_of_them(
+    kind: str, steps: list[tuple[str, int, str, bool]], searching: bool
+) -> None:
+    with IMPLEMENTATIONS[kind]() as log:
+        plain: list[Entry] = []
+        messages: list[int] = []
+        for seq, (what, which, text, commit) in enumerate(steps, 1):
+            if what == "say" or not messages:
+                messages.append(seq)
+                plain.append(said(seq, text, str(seq)))
+                log.append(said(seq, text, str(seq)))
+            else:
+                of = messages[which % len(messages)]
+                entry = edited(seq, of, text) if what == "edit" else deleted(seq, of)
+                fact = plain[of - 1].fact
+                assert isinstance(fact, events.Message)
+                for number, one in enumerate(plain):
+                    if isinstance(one.fact, events.Edited) and one.fact.of == of:
+                        plain[number] = edited(one.seq, of, "")
+                gone = what == "delete"
+                changed = structs.replace(
+                    fact,
+                    text="" if gone else text,
+                    edited=fact.edited or not gone,
+                    deleted=fact.deleted or gone,
+                )
+                plain[of - 1] = structs.replace(plain[of - 1], fact=changed)
+                plain.append(entry)
+                log.append(entry)
+            if searching:
+                found(log, text)
+            if commit:
+                log.commit()
+        assert list(log.entries()) == plain
+        assert log.conversation("#dev", 0, 100) == plain
+        assert log.before("#dev", None, 100) == plain
+        assert log.personal(1, 0, 100) == plain
+        for of in messages:
+            assert log.find_post(7, str(of)) == plain[of - 1]
+        for word in ("red", "green", "blue"):
+            there = [
+                one.seq
+                for one in plain[::-1]
+                if isinstance(one.fact, events.Message)
+                and word == one.fact.text
+                and not one.fact.deleted
+            ]
+            assert found(log, word) == there[:10]
 
 
 # The log in memory

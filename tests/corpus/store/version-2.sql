@@ -16,33 +16,33 @@ CREATE TABLE entry (
     user INTEGER,
     other INTEGER,
     post_id TEXT,
-    fact BLOB NOT NULL, author INTEGER,  -- JSON, as in the JSON tongue
+    fact BLOB NOT NULL, author INTEGER, corrects INTEGER,  -- JSON, as in the JSON tongue
     PRIMARY KEY (conversation, seq)
 ) WITHOUT ROWID;
-INSERT INTO entry VALUES (0, 1, 0, NULL, NULL, NULL, CAST('{"type":"opened","seq":1,"at":"2026-01-31T12:00:00.123Z","user":"alice","token":null}' AS BLOB), NULL);
-INSERT INTO entry VALUES (0, 16, 5, NULL, NULL, NULL, CAST('{"type":"gone","seq":16,"at":"2026-01-31T12:00:01.123Z","for_good":true}' AS BLOB), NULL);
-INSERT INTO entry VALUES (0, 3, 0, NULL, NULL, NULL, CAST('{"type":"opened","seq":3,"at":"2026-01-31T12:00:00.123Z","user":"carol","token":"3f08aace122ee2368432c1ca23a049bc640bafbf00fdf33a52429f38ba12dbf9"}' AS BLOB), NULL);
-INSERT INTO entry VALUES (0, 5, 0, NULL, NULL, NULL, CAST('{"type":"opened","seq":5,"at":"2026-01-31T12:00:00.123Z","user":"dora","token":"0f6bffa9661cb5dd2f3f7b2929f33061f58a7ba7fdd689530b1a306f8ed8f3ec"}' AS BLOB), NULL);
-INSERT INTO entry VALUES (1, 10, 1, NULL, NULL, NULL, CAST('{"type":"message","seq":10,"at":"2026-01-31T12:00:01.123Z","to":"#dev","from":"alice","text":"waves","action":true}' AS BLOB), NULL);
-INSERT INTO entry VALUES (1, 12, 1, 1, NULL, NULL, CAST('{"type":"renamed","seq":12,"at":"2026-01-31T12:00:01.123Z","room":"dev","user":"alice","name":"Alicia"}' AS BLOB), NULL);
-INSERT INTO entry VALUES (1, 15, 5, 5, NULL, NULL, CAST('{"type":"left","seq":15,"at":"2026-01-31T12:00:01.123Z","room":"dev","user":"dora","reason":"left"}' AS BLOB), NULL);
-INSERT INTO entry VALUES (1, 17, 3, NULL, NULL, '3', CAST('{"type":"message","seq":17,"at":"2026-01-31T12:00:01.123Z","to":"#dev","from":"carol","text":"after the snapshot"}' AS BLOB), NULL);
-INSERT INTO entry VALUES (1, 2, 1, 1, NULL, NULL, CAST('{"type":"joined","seq":2,"at":"2026-01-31T12:00:00.123Z","room":"dev","user":"alice","owner":true}' AS BLOB), NULL);
-INSERT INTO entry VALUES (1, 4, 3, 3, NULL, NULL, CAST('{"type":"joined","seq":4,"at":"2026-01-31T12:00:00.123Z","room":"dev","user":"carol"}' AS BLOB), NULL);
-INSERT INTO entry VALUES (1, 6, 5, 5, NULL, NULL, CAST('{"type":"joined","seq":6,"at":"2026-01-31T12:00:00.123Z","room":"dev","user":"dora"}' AS BLOB), NULL);
-INSERT INTO entry VALUES (1, 7, 3, NULL, NULL, '1', CAST('{"type":"message","seq":7,"at":"2026-01-31T12:00:00.123Z","to":"#dev","from":"carol","text":"hello from long ago"}' AS BLOB), NULL);
-INSERT INTO entry VALUES (1, 8, 3, NULL, NULL, '2', CAST('{"type":"message","seq":8,"at":"2026-01-31T12:00:00.123Z","to":"#dev","from":"carol","text":"two\nlines ☃"}' AS BLOB), NULL);
-INSERT INTO entry VALUES (1, 9, 5, NULL, NULL, NULL, CAST('{"type":"topic","seq":9,"at":"2026-01-31T12:00:00.123Z","room":"dev","user":"dora","text":"fish"}' AS BLOB), NULL);
-INSERT INTO entry VALUES (2, 11, 1, 1, NULL, NULL, CAST('{"type":"joined","seq":11,"at":"2026-01-31T12:00:01.123Z","room":"Straße","user":"alice","owner":true}' AS BLOB), NULL);
-INSERT INTO entry VALUES (2, 13, 1, 1, NULL, NULL, CAST('{"type":"renamed","seq":13,"at":"2026-01-31T12:00:01.123Z","room":"Straße","user":"alice","name":"Alicia"}' AS BLOB), NULL);
-INSERT INTO entry VALUES (3, 14, 5, 5, 3, '1', CAST('{"type":"message","seq":14,"at":"2026-01-31T12:00:01.123Z","to":"@carol","from":"dora","text":"just between us"}' AS BLOB), NULL);
+INSERT INTO entry VALUES (0, 1, 0, NULL, NULL, NULL, CAST('{"type":"opened","seq":1,"at":"2026-01-31T12:00:00.123Z","user":"alice","token":null}' AS BLOB), NULL, NULL);
+INSERT INTO entry VALUES (0, 16, 5, NULL, NULL, NULL, CAST('{"type":"gone","seq":16,"at":"2026-01-31T12:00:01.123Z","for_good":true}' AS BLOB), NULL, NULL);
+INSERT INTO entry VALUES (0, 3, 0, NULL, NULL, NULL, CAST('{"type":"opened","seq":3,"at":"2026-01-31T12:00:00.123Z","user":"carol","token":"3f08aace122ee2368432c1ca23a049bc640bafbf00fdf33a52429f38ba12dbf9"}' AS BLOB), NULL, NULL);
+INSERT INTO entry VALUES (0, 5, 0, NULL, NULL, NULL, CAST('{"type":"opened","seq":5,"at":"2026-01-31T12:00:00.123Z","user":"dora","token":"0f6bffa9661cb5dd2f3f7b2929f33061f58a7ba7fdd689530b1a306f8ed8f3ec"}' AS BLOB), NULL, NULL);
+INSERT INTO entry VALUES (1, 10, 1, NULL, NULL, NULL, CAST('{"type":"message","seq":10,"at":"2026-01-31T12:00:01.123Z","to":"#dev","from":"alice","text":"waves","action":true}' AS BLOB), NULL, NULL);
+INSERT INTO entry VALUES (1, 12, 1, 1, NULL, NULL, CAST('{"type":"renamed","seq":12,"at":"2026-01-31T12:00:01.123Z","room":"dev","user":"alice","name":"Alicia"}' AS BLOB), NULL, NULL);
+INSERT INTO entry VALUES (1, 15, 5, 5, NULL, NULL, CAST('{"type":"left","seq":15,"at":"2026-01-31T12:00:01.123Z","room":"dev","user":"dora","reason":"left"}' AS BLOB), NULL, NULL);
+INSERT INTO entry VALUES (1, 17, 3, NULL, NULL, '3', CAST('{"type":"message","seq":17,"at":"2026-01-31T12:00:01.123Z","to":"#dev","from":"carol","text":"after the snapshot"}' AS BLOB), NULL, NULL);
+INSERT INTO entry VALUES (1, 2, 1, 1, NULL, NULL, CAST('{"type":"joined","seq":2,"at":"2026-01-31T12:00:00.123Z","room":"dev","user":"alice","owner":true}' AS BLOB), NULL, NULL);
+INSERT INTO entry VALUES (1, 4, 3, 3, NULL, NULL, CAST('{"type":"joined","seq":4,"at":"2026-01-31T12:00:00.123Z","room":"dev","user":"carol"}' AS BLOB), NULL, NULL);
+INSERT INTO entry VALUES (1, 6, 5, 5, NULL, NULL, CAST('{"type":"joined","seq":6,"at":"2026-01-31T12:00:00.123Z","room":"dev","user":"dora"}' AS BLOB), NULL, NULL);
+INSERT INTO entry VALUES (1, 7, 3, NULL, NULL, '1', CAST('{"type":"message","seq":7,"at":"2026-01-31T12:00:00.123Z","to":"#dev","from":"carol","text":"hello from long ago"}' AS BLOB), NULL, NULL);
+INSERT INTO entry VALUES (1, 8, 3, NULL, NULL, '2', CAST('{"type":"message","seq":8,"at":"2026-01-31T12:00:00.123Z","to":"#dev","from":"carol","text":"two\nlines ☃"}' AS BLOB), NULL, NULL);
+INSERT INTO entry VALUES (1, 9, 5, NULL, NULL, NULL, CAST('{"type":"topic","seq":9,"at":"2026-01-31T12:00:00.123Z","room":"dev","user":"dora","text":"fish"}' AS BLOB), NULL, NULL);
+INSERT INTO entry VALUES (2, 11, 1, 1, NULL, NULL, CAST('{"type":"joined","seq":11,"at":"2026-01-31T12:00:01.123Z","room":"Straße","user":"alice","owner":true}' AS BLOB), NULL, NULL);
+INSERT INTO entry VALUES (2, 13, 1, 1, NULL, NULL, CAST('{"type":"renamed","seq":13,"at":"2026-01-31T12:00:01.123Z","room":"Straße","user":"alice","name":"Alicia"}' AS BLOB), NULL, NULL);
+INSERT INTO entry VALUES (3, 14, 5, 5, 3, '1', CAST('{"type":"message","seq":14,"at":"2026-01-31T12:00:01.123Z","to":"@carol","from":"dora","text":"just between us"}' AS BLOB), NULL, NULL);
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) WITHOUT ROWID;
-INSERT INTO meta VALUES ('id', 'a0fc11181322ec5a');
+INSERT INTO meta VALUES ('id', 'b6bf0b86f4e30dc7');
 INSERT INTO meta VALUES ('indexed', '9');
-INSERT INTO meta VALUES ('secret', '154e034244f5a87e83dceec422dfeb478f2d29839b0ca94b48c5ca95149bc664');
+INSERT INTO meta VALUES ('secret', '252a78334499e49b5fb98805f87abc5ed50d3a24e97d4116b8fd09a8b1c4aa1c');
 CREATE TABLE personal (
     user INTEGER NOT NULL,
     seq INTEGER NOT NULL,
@@ -78,5 +78,6 @@ CREATE TABLE trimmed (
     user INTEGER PRIMARY KEY,
     seq INTEGER NOT NULL
 );
+CREATE INDEX entry_by_corrected ON entry (corrects, seq) WHERE corrects IS NOT NULL;
 CREATE UNIQUE INDEX entry_by_seq ON entry (seq);
 UPDATE meta SET value = '0' WHERE key = 'indexed';
