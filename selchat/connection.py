@@ -19,13 +19,13 @@ from selchat.certificate import Tls
 from selchat.gate import Gate, Handshakes, Refusal
 from selchat.hub.catchup import Catchup
 from selchat.hub.dispatch import cost as cost_of
-from selchat.hub.dispatch import dispatch
+from selchat.hub.dispatch import dispatch, dispatch_posts
 from selchat.hub.hub import Hub
 from selchat.hub.sessions import lost
 from selchat.hub.state import Session
 from selchat.loop import Loop, Timer
 from selchat.model import events
-from selchat.model.commands import Command
+from selchat.model.commands import Command, Posts
 from selchat.pace import Pace, Rates
 from selchat.scram import binding
 from selchat.settings import ServerSettings
@@ -140,7 +140,7 @@ class Connection:
         self._paused = False  # while a password is being computed
         self._phase = _NEW
         self._rest: Timer | None = None  # while it is over its rates
-        self._commands: Iterator[Command | events.Error] | None = None
+        self._commands: Iterator[Command | Posts | events.Error] | None = None
         self._pinged = False
         self._refused = 0
         self._seen = b""
@@ -325,26 +325,32 @@ class Connection:
         if held is not self.stream.held:
             self.stream.hold(held)
 
-    def _ask(self, tongue: Tongue, data: bytes) -> Iterator[Command | events.Error]:
+    def _ask(self, tongue: Tongue, data: bytes) -> Iterator[Command | Posts | events.Error]:
         if not self.exempt:
             if self._pace is None:
                 self._pace = Pace(self._house.rates, self._house.loop.clock())
             self._pace.take_bytes(len(data))
         return tongue.receive(data)
 
-    def _carry_out(self, commands: Iterator[Command | events.Error], turn: bool) -> None:
+    def _carry_out(self, commands: Iterator[Command | Posts | events.Error], turn: bool) -> None:
         allowed, dearest = self._allowed(turn)
         used = 0
+        hub = self._house.hub
         self._commands = None
         for item in commands:
-            cost = _ERROR if isinstance(item, events.Error) else cost_of(item) or 1
+            if isinstance(item, Posts):
+                cost = len(item.texts)
+            else:
+                cost = _ERROR if isinstance(item, events.Error) else cost_of(item) or 1
             if cost > dearest:
                 self._commands = chain((item,), commands)
                 break
             if isinstance(item, events.Error):
-                self._house.hub.answer(self, item)
+                hub.answer(self, item)
+            elif isinstance(item, Posts):
+                dispatch_posts(hub, self, item)
             else:
-                dispatch(self._house.hub, self, item)
+                dispatch(hub, self, item)
                 if self._refused >= 0:
                     self._log_in()
             used += cost

@@ -31,7 +31,7 @@ TICK = 1_000
 nobody waits for a turn. It came together, so it is done in the order in which it came, with one
 commit; and it makes no more answers than one connection may have waiting."""
 
-CROWDED = 50
+CROWDED = 25
 """What they may while somebody waits. So many messages take some 2 ms, and that is for how long who
 asks for little waits, however many ask for much."""
 
@@ -83,7 +83,13 @@ class Delivery:
                     run.give(self)
                     run = _Run(item.peers, item.own)
                 run.tell(item)
-                self._seq = item.entry.seq
+                fact = run.facts[-1]
+                self._seq = fact.seq
+                if item.command is not None and item.asker is not None:
+                    connection = cast(Connection, item.asker)
+                    tongue = connection.tongue
+                    if tongue is not None and (line := tongue.posted(item.command.id, fact)):
+                        run.answer(connection, fact.seq, line)
             elif isinstance(item, Answer):
                 connection = cast(Connection, item.peer)
                 line = _answer(connection, item)
@@ -202,48 +208,58 @@ class Delivery:
 class _Run:
     """Entries for the same peers, one behind the other, and the answers between them."""
 
-    __slots__ = ("_apart", "_told", "own", "peers", "weight")
+    __slots__ = ("_apart", "facts", "own", "peers", "weight")
 
     def __init__(self, peers: tuple[Peer, ...], own: bool = False) -> None:
         self.peers = peers
         self.own = own
         self.weight = 0
-        self._told: list[Told] = []
-        # For who does not get exactly what all get: at which places it gets nothing, or more.
-        self._apart: dict[Connection, list[tuple[int, int, bytes]]] = {}
+        self.facts: list[events.Fact] = []
+        # For who does not get exactly what all get: from where to where it gets nothing, and what
+        # it gets there, behind which `seq`.
+        self._apart: dict[Connection, list[tuple[int, int, int, bytes]]] = {}
 
     def tell(self, item: Told) -> None:
-        for peer in item.but:
-            self._apart.setdefault(cast(Connection, peer), []).append((len(self._told), 0, b""))
-        self._told.append(item)
-        self.weight += weight(item.entry.fact)
+        facts, apart = self.facts, self._apart
+        start = len(facts)
+        for entry in item.entries:
+            fact = entry.fact
+            facts.append(fact)
+            self.weight += weight(fact)
+        for connection in cast("tuple[Connection, ...]", item.but):
+            piece = (start, len(facts), 0, b"")
+            if connection in apart:
+                apart[connection].append(piece)
+            else:
+                apart[connection] = [piece]
 
     def answer(self, connection: Connection, seq: int, line: bytes) -> None:
-        self._apart.setdefault(connection, []).append((len(self._told), seq, line))
+        place = len(self.facts)
+        self._apart.setdefault(connection, []).append((place, place, seq, line))
 
     def give(self, delivery: Delivery) -> None:
         """Queue it for everybody."""
-        told, apart = self._told, self._apart
-        if told:
-            first = told[0].entry.seq
+        facts, apart = self.facts, self._apart
+        if facts:
+            first = facts[0].seq
             lines: dict[type[Tongue], list[bytes]] = {}
             chunks: dict[type[Tongue], bytes] = {}
-            for peer in self.peers:
-                connection = cast(Connection, peer)
+            for connection in cast("tuple[Connection, ...]", self.peers):
                 if connection.tongue is None:
                     continue
                 tongue = type(connection.tongue)
                 chunk = chunks.get(tongue)
                 if chunk is None:
-                    encoded = [_encode(tongue, item.entry.fact, self.own) for item in told]
-                    lines[tongue] = encoded
+                    lines[tongue] = encoded = _encoded(tongue, facts, self.own)
                     chunk = chunks[tongue] = b"".join(encoded)
                 if connection in apart:
                     self._give_apart(delivery, connection, apart.pop(connection), lines[tongue])
+                elif connection.catchup is None and not connection.stream.full:
+                    connection.stream.write(chunk)
                 else:
                     _give(delivery, connection, first, chunk)
         for connection, places in apart.items():
-            for _, seq, line in places:
+            for _, _, seq, line in places:
                 if line:
                     _give_answer(connection, seq, line)
 
@@ -251,25 +267,24 @@ class _Run:
         self,
         delivery: Delivery,
         connection: Connection,
-        places: list[tuple[int, int, bytes]],
+        places: list[tuple[int, int, int, bytes]],
         lines: list[bytes],
     ) -> None:
         start = 0
-        for place, seq, line in places:
-            self._give_slice(delivery, connection, lines, start, place)
-            start = place
+        for place, end, seq, line in places:
+            if start < place:
+                self._give_slice(delivery, connection, lines, start, place)
+            start = end
             if line:
                 _give_answer(connection, seq, line)
-            else:
-                start += 1  # its own words
-        self._give_slice(delivery, connection, lines, start, len(lines))
+        if start < len(lines):
+            self._give_slice(delivery, connection, lines, start, len(lines))
 
     def _give_slice(
         self, delivery: Delivery, connection: Connection, lines: list[bytes], start: int, end: int
     ) -> None:
-        if start < end:
-            first = self._told[start].entry.seq
-            _give(delivery, connection, first, b"".join(lines[start:end]))
+        first = self.facts[start].seq
+        _give(delivery, connection, first, b"".join(lines[start:end]))
 
 
 def _give(delivery: Delivery, connection: Connection, first: int, chunk: bytes) -> None:
@@ -287,6 +302,14 @@ def _give_answer(connection: Connection, seq: int, line: bytes) -> None:
         connection.answers.append((seq, line))
     else:
         connection.stream.write(line)
+
+
+def _encoded(tongue: type[Tongue], facts: list[events.Fact], own: bool) -> list[bytes]:
+    encode = tongue.encode
+    try:
+        return [encode(fact, own) for fact in facts]
+    except Exception:  # noqa: BLE001  (one that fails takes no other with it, and is logged)
+        return [_encode(tongue, fact, own) for fact in facts]
 
 
 def _encode(tongue: type[Tongue] | Tongue, event: events.Event, own: bool = False) -> bytes:

@@ -135,7 +135,11 @@ class Loop:
         then told that it crashed. None of them ends the loop.
         """
         for key, mask in self._selector.select(self._patience(longest)):
-            self._call(key.data, mask)
+            handler: Handler = key.data
+            try:
+                handler.ready(mask)
+            except Exception as error:  # noqa: BLE001  (it is logged)
+                self._crashed(handler, error)
         for handler in tuple(self._always.values()):
             self._call(handler, READ)
         if self._timers:
@@ -167,12 +171,15 @@ class Loop:
     def _call(self, handler: Handler, mask: int) -> None:
         try:
             handler.ready(mask)
-        except Exception as error:
-            log.exception("%r failed and is closed", handler)
-            try:
-                handler.crashed(error)
-            except Exception:
-                log.exception("%r failed again when it was told so", handler)
+        except Exception as error:  # noqa: BLE001
+            self._crashed(handler, error)
+
+    def _crashed(self, handler: Handler, error: Exception) -> None:
+        log.error("%r failed and is closed", handler, exc_info=error)
+        try:
+            handler.crashed(error)
+        except Exception:
+            log.exception("%r failed again when it was told so", handler)
 
     def _run_timers(self) -> None:
         now = self.clock()

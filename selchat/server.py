@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -11,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
+from selchat import scram
 from selchat.audit import Audit
 from selchat.certificate import Tls
 from selchat.connection import Connection
@@ -240,6 +242,9 @@ def run(settings: ServerSettings) -> int:
     # In the first tick: signals are taken care of by then, so whoever reads the ready line may
     # stop the server at once.
     server.loop.call_later(0, lambda: _announce(server))
+    # What there is by now stays: no collection of garbage has to go over it, for 20 ms and longer.
+    gc.collect()
+    gc.freeze()
     return server.run()
 
 
@@ -249,6 +254,8 @@ def _announce(server: Server) -> None:
         _say(line, sys.stderr)
     if server.tls is not None:
         _say(f"fingerprint of its certificate: {server.tls.fingerprint}", sys.stderr)
+    if server.hub.state.accounts:
+        scram.load()  # now, and not while somebody waits for a log-in
 
 
 def _say(line: str, file: TextIO | None) -> None:

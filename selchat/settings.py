@@ -235,8 +235,8 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
             "rate and in registrations; none exempts nobody. This machine is, for bots and bridges "
             "on it; behind a proxy or a tunnel on it that is everybody, so say none there.",
             extra={
-                "takes": "addresses and networks separated by commas, such as 127.0.0.0/8, ::1, "
-                "or none",
+                "takes": "addresses and networks separated by commas (or a list in TOML), such as "
+                "127.0.0.0/8, ::1, or none",
                 "placeholder": "NETWORKS",
             },
         ),

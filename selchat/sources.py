@@ -48,7 +48,7 @@ def load(
 
     if toml is not None:
         for name, value in _table(*toml, rows).items():
-            take(name, value, f"{toml[0]}: {name}", text=False)
+            take(name, _one_text(name, value), f"{toml[0]}: {name}", text=False)
     for name, row in rows.items():
         if value := (environ or {}).get(row.variable):
             take(name, value, row.variable, text=True)
@@ -129,6 +129,13 @@ def _converted(value: object, row: SettingRow, source: str, *, text: bool) -> ob
         return convert(value, row.type, strict=not text)
     hint = ", without quotes" if not text and _fits(value, row, text=True) else ""
     raise UsageError(f"{source}: {shown(value)} is not allowed; it takes {row.takes}{hint}")
+
+
+def _one_text(name: str, value: object) -> object:
+    """A list of networks as the text that other sources have: TOML has lists."""
+    if name == "limits_exempt" and isinstance(value, list):
+        return ", ".join(map(str, value))
+    return value
 
 
 def _fits(value: object, row: SettingRow, *, text: bool) -> bool:

@@ -39,7 +39,7 @@ _ACCEPT_AGAIN = 1.0
 """Seconds after which a paused listener tries again, should no stream of ours have closed."""
 
 
-_MUCH = 262_144
+_MUCH = 65_536
 """Bytes read in a tick after which only little is read of each further stream: a hundred that flood
 at once would otherwise hold up a tick by what they sent, of which most has to wait anyway."""
 
@@ -83,6 +83,7 @@ class Streams:
     def __init__(self, loop: Loop, limits: Limits) -> None:
         self.loop = loop
         self.limits = limits
+        self.soft = limits.soft  # looked at for each write
         self.unsent: dict[Stream, None] = {}  # in order; each once, for its budget
         self.open = 0
         self.read = 0  # bytes, in this tick
@@ -141,16 +142,16 @@ class Stream:
         """Queue `data`; it leaves at the end of the tick. Ignored once `finish` was called."""
         if self.state != OPEN:
             return
+        shared = self._shared
         if self._out is None:
             self._out = [data]
-            self._shared.unsent[self] = None
+            shared.unsent[self] = None
         else:
             self._out.append(data)
-        self.waiting += len(data)
-        limits = self._shared.limits
-        if self.waiting > limits.soft and (not self.full or self.waiting > limits.hard):
+        self.waiting = waiting = self.waiting + len(data)
+        if waiting > shared.soft and (not self.full or waiting > shared.limits.hard):
             self.full = True
-            self._shared.unsent[self] = None  # for its interest in reading, or its end
+            shared.unsent[self] = None  # for its interest in reading, or its end
 
     def hold(self, held: bool) -> None:
         """Do not read the peer for now, or read it again. Its end of input waits as well."""
@@ -210,7 +211,10 @@ class Stream:
         if self.state == CLOSED:
             return
         try:
-            self._send()
+            if self._out is not None:
+                self._send(self._out)
+            if self._out is None and self.state == OPEN and not self.full and self._mask == READ:
+                return  # all is sent, as nearly always, and nothing else has to change
         except OSError as error:
             self.abort(error.strerror or str(error))
             return
@@ -229,16 +233,18 @@ class Stream:
 
     # Inside
 
-    def _send(self) -> None:
-        if self._out is None:
-            return
-        if self._offset == 0 and len(self._out) > 1:
-            self._out = [b"".join(self._out)]
-        head = self._out[0]
+    def _send(self, out: list[bytes]) -> None:
+        if self._offset == 0 and len(out) > 1:
+            out[:] = [b"".join(out)]
+        head = out[0]
         budget = self._shared.limits.write_budget
         try:
             if self._offset == 0 and len(head) <= budget:
                 sent = self._socket.send(head)
+                if sent == len(head) == self.waiting:
+                    self._out = None
+                    self.waiting = 0
+                    return
             else:
                 sent = self._socket.send(memoryview(head)[self._offset : self._offset + budget])
         except (BlockingIOError, InterruptedError):
@@ -247,8 +253,8 @@ class Stream:
         self._offset += sent
         if self._offset == len(head):
             self._offset = 0
-            del self._out[0]
-            if not self._out:
+            del out[0]
+            if not out:
                 self._out = None
 
     def _read(self) -> None:

@@ -13,6 +13,7 @@ LOCAL = {"to": "TARGET", "keys": ""}
 """What the client itself understands, beside the server's commands: with its argument."""
 
 _EMOJI = re.compile(r":[+\w-]+:?\Z")
+_CHOICES = {"on": ["on", "off"], "role": ["moderator", "owner"]}
 _MOST = 200
 """Choices that are listed at most."""
 
@@ -47,17 +48,21 @@ def complete(line: str, cursor: int, known: Known) -> Completion:
     if first and word.startswith("/") and not word.startswith("//"):
         words = [f"/{name}" for name in (*commands.TYPED, *LOCAL)]
         return _pick(start, word, sorted(words), " ")
-    command, argument = line[:start].split()[:1], len(line[:start].split()) - 1
+    before = line[:start].split()
     rooms = [f"#{room}" for room in known.rooms]
     users = [f"@{user}" for user in known.users]
-    if command and command[0].startswith("/"):
-        kind = _kind(command[0][1:].lower(), argument)
+    if before and before[0].startswith("/"):
+        kind = _kind(before[0][1:].lower(), before[1:], known)
         if kind == "room" and not word.startswith("#"):
             return _pick(start, word, list(known.rooms), " ")
         if kind == "command":
             return _pick(start, word, sorted(commands.TYPED), " ")
         if kind == "target" and word[:1] not in ("#", "@"):
             return _pick(start, word, rooms + users, " ", bare=True)
+        if kind == "member" and word[:1] not in ("#", "@"):
+            return _pick(start, word, [*known.users, *rooms], " ", bare=True)
+        if kind in _CHOICES:
+            return _pick(start, word, _CHOICES[kind], " ")
     if word.startswith("#"):
         return _pick(start, word, rooms, " ")
     if word.startswith("@"):
@@ -67,14 +72,20 @@ def complete(line: str, cursor: int, known: Known) -> Completion:
     return _pick(start, word, list(known.users), ": " if first else " ")
 
 
-def _kind(command: str, argument: int) -> str:
-    """What the command takes in that place."""
+def _kind(command: str, before: list[str], known: Known) -> str:
+    """What the command takes behind the words that stand there."""
     if command in LOCAL:
-        return "target" if command == "to" and argument == 0 else ""
-    known = commands.TYPED.get(command)
-    if known is None or known.words is None or argument >= len(known.words):
+        return "target" if command == "to" and not before else ""
+    taken = commands.TYPED.get(command)
+    words = taken.words or () if taken is not None else ()
+    if words[:2] == ("room", "user"):  # of which the room may be left out
+        if not before:
+            return "member"
+        if before[0][:1] != "#" and names.key(before[0]) not in map(names.key, known.rooms):
+            words = words[1:]
+    if len(before) >= len(words):
         return ""
-    word = known.words[argument]
+    word = words[len(before)]
     return "target" if word in ("to", "of") else word
 
 
@@ -93,12 +104,12 @@ def _emoji(start: int, typed: str) -> Completion:
 def _pick(
     start: int, word: str, known: list[str], behind: str, *, bare: bool = False
 ) -> Completion:
-    """The known words that begin like `word`; with `bare`, whatever mark they begin with."""
+    """The known words that begin like `word`; with `bare`, whatever mark they have before that."""
     wanted = names.key(word)
     fitting = [
         one
         for one in dict.fromkeys(known)
-        if names.key(one[1:] if bare else one).startswith(wanted)
+        if names.key(one.lstrip("#@") if bare else one).startswith(wanted)
     ]
     if not fitting:
         return Completion(start, word, [])

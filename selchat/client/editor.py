@@ -35,10 +35,11 @@ class Editor(Buffer):
         self._line = None
         self._become(text, len(text))
 
-    def submit(self) -> str:
-        """Return the line, take it into the history, and begin a new one."""
+    def submit(self, remember: bool = True) -> str:
+        """Return the line, take it into the history unless told, and begin a new one."""
         line = self.text
-        self.remember(line)
+        if remember:
+            self.remember(line)
         self.text, self.cursor, self._line, self._new = "", 0, None, ""
         self._undo.clear()
         return line

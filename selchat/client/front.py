@@ -17,7 +17,7 @@ from selchat.client.keeper import Keeper, Kept, sessions_folder
 from selchat.client.link import Link, resolve
 from selchat.client.login import Login
 from selchat.client.state import Heard, State
-from selchat.client.trust import settle
+from selchat.client.trust import is_local, settle
 from selchat.errors import Refusal, StartError
 from selchat.loop import Loop, Timer
 from selchat.model import commands, events
@@ -38,7 +38,7 @@ _PATIENCE_OF_SCRIPTS = 60.0
 _SAVE = 0.2
 """Seconds in which changes of the session are gathered before they are written to disk."""
 
-_OVER = ("taken-over", "session-ended", "removed")
+OVER = ("taken-over", "session-ended", "removed")
 """Codes of errors that say that the session is over, and not to come back to."""
 
 _WHY = {
@@ -50,6 +50,9 @@ _WHY = {
 
 class Front(ABC):
     """One run of a client: the reader of a link, with a state, for one user."""
+
+    way_out = ""
+    """What the user is told of how to give no password, where that can be done."""
 
     def __init__(self, options: ClientOptions, loop: Loop, state: State, person: bool) -> None:
         """`person` says that somebody sits there. Resolves the host's name, which can take a
@@ -79,7 +82,8 @@ class Front(ABC):
         addresses = resolve(options.host, options.port)
         trust = settle(options, addresses, person)
         self._link = Link(loop, addresses, self, trust)
-        login = Login(options.host, options.port, Devices(), self._link.binding)
+        safe = trust is not None or is_local(addresses)
+        login = Login(options.host, options.port, Devices(), self._link.binding, safe)
         login.server_password = server_password
         self.account = Account(self, login, password)
 
@@ -155,12 +159,12 @@ class Front(ABC):
         if not self.online and isinstance(event, events.Error | events.Challenge):
             self._not_welcomed(event)
             return
+        if isinstance(event, events.Welcome) and not self.account.welcomed(event):
+            return
         first = not self.state.user
         asked = self.state.pending.get(str(getattr(event, "id", None)))
         heard = self.state.told(event)
         if isinstance(event, events.Welcome):
-            if not self.account.welcomed(event):
-                return
             self.online = True
             self._tries = 0
             if first:
@@ -176,7 +180,7 @@ class Front(ABC):
             self.show(event, heard)
         if self.online:
             self.name = self.state.user or self.name  # it may have changed
-        if isinstance(event, events.Error) and event.code in _OVER:
+        if isinstance(event, events.Error) and event.code in OVER:
             self.fail(clean_line(event.text))
         self.account.told(event, asked)
         self.send(self.state.questions())
@@ -241,6 +245,23 @@ class Front(ABC):
         hello = self.account.hello(self.state.hello(self.name))
         if hello is not None:
             self._link.send(hello)
+
+    @property
+    def checking(self) -> bool:
+        """Whether the server is looking at a password that the user has typed."""
+        return self.account.checking and self._link.reached and not self.online
+
+    def another_name(self, error: events.Error) -> None:
+        """Have the user take another name, and be nobody until then: what was kept of the one
+        before is of another user.
+        """
+        self.name = ""
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper = None
+        self._lost_at = self._kept = None
+        self.state.forget()
+        self.ask_name(error)
 
     def hello_again(self) -> None:
         """Say hello with what was asked for, which may have taken too long."""

@@ -17,10 +17,10 @@ from selchat.client import bindings, history
 from selchat.client.buffer import Request
 from selchat.client.complete import complete
 from selchat.client.editor import Editor
-from selchat.client.front import ASK_NAME, STDIN, Front
+from selchat.client.front import ASK_NAME, OVER, STDIN, Front
 from selchat.client.keys import Key, Keys
 from selchat.client.output import Output
-from selchat.client.secret import Secret
+from selchat.client.secret import Secret, confidential
 from selchat.client.state import Heard, State
 from selchat.client.window import View
 from selchat.errors import Refusal
@@ -41,6 +41,7 @@ _WINDOW = 100
 """Commands on their way at a time."""
 
 _HELP = [
+    events.Usage("/kick bob", "ROOM or TARGET left out, in any command: the current one is meant"),
     events.Usage("/to TARGET", "talk to #ROOM or @USER: plain text goes there from now on"),
     events.Usage("//TEXT", "say something that begins with a slash"),
     events.Usage("/keys", "list the keys"),
@@ -49,6 +50,8 @@ _HELP = [
 
 class Line(Front):
     """The handler of the terminal, and the reader of a link."""
+
+    way_out = " (Esc: another name)"
 
     def __init__(self, options: ClientOptions, loop: Loop) -> None:
         """Resolves the host's name, which can take a while. Raises `StartError`."""
@@ -67,6 +70,7 @@ class Line(Front):
         self._question = ""  # a message that is sent if the user says so
         self._secret: Secret | None = None  # what is asked for and not shown
         self._listing = False  # whether another Tab lists what fits
+        self._told_target = ""
         self._reading = False
 
     def run(self) -> int:
@@ -85,6 +89,8 @@ class Line(Front):
 
     def show(self, event: Event, heard: Heard) -> None:
         """Print what the server said, and the user's own messages when they are acknowledged."""
+        if isinstance(event, Error) and event.code in OVER:
+            return  # it is the last line, after the terminal was given back
         lines = list(heard.lines)
         if isinstance(event, events.Help):
             lines += render(events.Help(None, _HELP))
@@ -97,6 +103,7 @@ class Line(Front):
 
     def go_on(self) -> None:
         """Send what was submitted, as far as the server keeps up."""
+        self._tell_target()
         while self._typed and len(self.state.pending) < _WINDOW and not self.full:
             if not self.state.user or self.quitting:
                 return
@@ -169,6 +176,9 @@ class Line(Front):
             if self._question:
                 self._answer(key)
                 continue
+            if self.checking:  # what is typed now may be one more try at the password
+                self._output.ring()
+                continue
             listing, self._listing = self._listing, False
             match bindings.press(self._editor, key, self._output.linear):
                 case Request.SUBMIT:
@@ -224,13 +234,14 @@ class Line(Front):
 
     def _accept(self) -> None:
         """Take the line out of the editor, to be sent."""
-        self._note(self._editor.text)
+        line = self._editor.text
+        self._note(line)
         self._output.submitted()
-        self._typed.append(self._editor.submit())
+        self._typed.append(self._editor.submit(remember=not confidential(line)))
 
     def _note(self, line: str) -> None:
         """Keep a line, to come back to it, unless there can be a password in it."""
-        if line.lower().lstrip().startswith(("/register ", "/passwd ")):
+        if confidential(line):
             return
         if line.strip() and self.name and self._history and self._editor.history[-1:] != [line]:
             history.add(self._history, line)
@@ -250,7 +261,6 @@ class Line(Front):
     # Sending
 
     def _send(self, line: str) -> None:
-        before = self.state.talk.target
         try:
             if line.strip().lower() == "/keys":
                 width = max(len(keys) for keys, _ in bindings.table())
@@ -261,8 +271,15 @@ class Line(Front):
                 self.send(self.state.said(line))
         except Refusal as refusal:
             self._output.tell(f"! {refusal.text}")
-        if self._output.linear and self.state.talk.target not in ("", before):
-            self._output.tell(f"* plain text goes to {self.state.talk.target} now")
+        self._tell_target()
+
+    def _tell_target(self) -> None:
+        """Where there is no prompt: say where plain text goes, if that has changed."""
+        target = self.state.talk.target
+        if self._output.linear and self.state.user and target != self._told_target:
+            self._told_target = target
+            if target:
+                self._output.tell(f"* plain text goes to {target} now")
 
     # Signals
 
@@ -315,6 +332,8 @@ class Line(Front):
             above.append(f"{self._output.on_way} and {len(posts) - _ON_ITS_WAY} more")
         if self._secret is not None:
             return View(self._secret.prompt, "", 0, tuple(above))
+        if self.checking:
+            return View("the password is being checked ", "", 0, tuple(above))
         if self._question:
             first, second, *_ = self._question.split("\n")
             return View("y or n: ", "", 0, (f"  {first}", f"  {second}", "  …", self._asked()))

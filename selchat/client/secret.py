@@ -10,11 +10,25 @@ from collections.abc import Callable
 
 from selchat.client.buffer import Request
 from selchat.client.keys import Key
+from selchat.model import commands, names
 
 LONGEST = 1_024
 """Characters; what is longer can only be a mistake."""
 
 _CANCEL = ("escape", "ctrl-c", "ctrl-g")
+
+_WITH_PASSWORD = ("register", "passwd")
+
+
+def confidential(line: str) -> bool:
+    """Whether there can be a password in a line, behind a command that is meant to take one."""
+    word, *behind = line.split(maxsplit=1) or [""]
+    if word[:1] != "/" or not behind:
+        return False
+    name = word[1:33].lower()
+    return name in _WITH_PASSWORD or (
+        name not in commands.TYPED and names.closest(name, commands.TYPED) in _WITH_PASSWORD
+    )
 
 
 class Secret:

@@ -27,7 +27,7 @@ _RECENT = 20
 
 _ABOUT_A_TARGET = ("history", "me", "edit", "delete")
 _ABOUT_A_ROOM = ("leave", "topic", "mute-room", "unmute-room")
-_ABOUT_A_MEMBER = (*("op", "deop", "kick", "ban", "unban", "mute", "unmute", "invite", "private"),)
+_ABOUT_A_MEMBER = ("op", "deop", "kick", "ban", "unban", "mute", "unmute", "invite", "private")
 """Commands that mean the current conversation where they name none; of the last, the first word is
 a room if one is in it."""
 
@@ -145,7 +145,7 @@ class State:
             return None
         if command in _ABOUT_A_ROOM and not first:
             return f"{word} {target}"
-        if command in _ABOUT_A_MEMBER and not self.talk.entered(first):
+        if command in _ABOUT_A_MEMBER and first[:1] != "#" and not self.talk.entered(first):
             return f"{word} {target} {rest}"
         return None
 
@@ -239,6 +239,13 @@ class State:
         lost = [self.pending.pop(identity) for identity in gone]
         return [command for command in lost if isinstance(command, commands.Post | commands.Me)]
 
+    def forget(self) -> None:
+        """Know nothing of the session that was to be gone on with."""
+        self.token, self._known_token, self.log, self.after = None, None, "", 0
+        self.talk = Conversations()
+        self._seen.clear()
+        self._inside.clear()
+
     def restore(
         self, token: str, log: str, after: int, rooms: list[str], pending: list[Command]
     ) -> None:
@@ -321,6 +328,8 @@ class State:
         if not again:  # of an account, which has rooms before it enters any
             for room in rooms[:_ROOMS]:
                 self._want_news(room, event.seq + 1)
+            if rooms and not self.talk.current:
+                self.talk.turn_to("#" + rooms[-1])
 
     def _answered(self, identity: str | None) -> Command | None:
         """Take the command that an event answers off what is pending."""

@@ -100,7 +100,7 @@ def settle(options: ClientOptions, addresses: list[Address], person: bool) -> Tr
     if vouched:
         return Trust(options.host, where, None)
     if seen is not None:
-        if not _here(addresses) and not _accepted(where, seen, person):
+        if not is_local(addresses) and not _accepted(where, seen, person):
             raise StartError(
                 f"the server {where} is not known yet. Ask its operator for the fingerprint; if it "
                 f"is the same, type  selchat-client {where} --fingerprint {seen}"
@@ -150,7 +150,8 @@ def _context(*, verify: bool) -> ssl.SSLContext:
     return context
 
 
-def _here(addresses: list[Address]) -> bool:
+def is_local(addresses: list[Address]) -> bool:
+    """Whether the way to a server does not leave this machine."""
     return all(ip_address(address[0].partition("%")[0]).is_loopback for _, address in addresses)
 
 

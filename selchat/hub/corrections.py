@@ -58,7 +58,7 @@ def _find(hub: Hub, session: Session, to: str, seq: int | None, name: str) -> En
         not_muted(user, room)
         conversation = entries.room(room.key)
     else:
-        conversation = entries.pair(user.id, hub.user(where).id)
+        conversation = entries.pair(user.id, hub.user(where, user).id)
     if seq is not None:
         place = min(seq, hub.log.newest) + 1
         found = hub.log.before(conversation, place, 1)

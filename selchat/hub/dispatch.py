@@ -120,6 +120,7 @@ TABLE: dict[type[Command], Row] = {
     commands.Pong: Row(pong, Who.ANYBODY, 0, ""),
 }
 
+ANYBODY, USER = Who.ANYBODY, Who.USER  # looked up for each command
 _LEAST = 10
 """What a question costs at least, however little it asks for: finding it is work, too."""
 
@@ -139,12 +140,13 @@ def dispatch(hub: Hub, peer: Peer, command: Command) -> None:
     row = TABLE[type(command)]
     try:
         session = peer.session
-        if hub.stale and (row.who != Who.ANYBODY or isinstance(command, _LOG_IN)):
+        if hub.stale and (row.who is not ANYBODY or isinstance(command, _LOG_IN)):
             raise not_stored(hub.failing or "")
-        if row.who == Who.ANYBODY:
+        if row.who is ANYBODY:
             row.handler(hub, peer, command)
         elif session is not None:
-            roles.check(hub, session, command, row.who)
+            if row.who is not USER or not hub.settings.guests:
+                roles.check(hub, session, command, row.who)
             row.handler(hub, session, command)
             if row.audit:
                 _note(hub, session, command)
@@ -155,6 +157,19 @@ def dispatch(hub: Hub, peer: Peer, command: Command) -> None:
     except StoreError as error:
         text = f"the log could not be read ({error}): try again later"
         hub.answer(peer, events.Error(command.id, "not-stored", text), command)
+
+
+def dispatch_posts(hub: Hub, peer: Peer, posts: commands.Posts) -> None:
+    """Carry out several posts at once, or one by one where they have to be looked at."""
+    session = peer.session
+    if (
+        session is None
+        or hub.stale
+        or not hub.settings.guests
+        or not messages.say_all(hub, session, posts)
+    ):
+        for post in posts.each():
+            dispatch(hub, peer, post)
 
 
 def _note(hub: Hub, session: Session, command: Any) -> None:

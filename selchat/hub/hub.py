@@ -10,19 +10,22 @@ committed; delivery.py does that at the end of the tick.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple, Protocol, TypeVar
 
+from msgspec import Struct
+
 from selchat.errors import Refusal, StoreError
 from selchat.hub import snapshot
-from selchat.hub.state import Cancellable, Peer, Room, Session, State, User
+from selchat.hub.state import Aim, Cancellable, Peer, Room, Session, State, User
 from selchat.hub.throttle import Delays, Quota
 from selchat.model import entries, names
-from selchat.model.commands import Auth, Command, Hello, Secret
+from selchat.model.commands import Auth, Command, Hello, Posts, Secret
 from selchat.model.entries import Entry
-from selchat.model.events import AnyFact, Error, Event, Fact, Ok
+from selchat.model.events import AnyFact, Error, Event, Fact, Message, Ok
 from selchat.settings import ServerSettings
 from selchat.store import Log
 
@@ -31,23 +34,30 @@ T = TypeVar("T")
 _BY_ENTRY = ("removed", "session-ended")
 """What the last words of a connection say that another one's command ends, and an entry."""
 
+_SUSPICIONS = 100
+"""Wrong passwords from one address that the audit log is told of in an hour: people read it."""
+
 _GUESSES = 100
 """Names that a 'did you mean' looks at: comparing all could take long."""
 
 
-class Told(NamedTuple):
-    """An entry, and the connections that are told of it: `peers` but those of `but`.
+class Told(Struct, gc=False):
+    """Entries, one behind the other, and the connections that are told of them: `peers` but those
+    of `but`.
 
-    `own` says that it is told to those whose user said it, from another session.
+    `own` says that it is told to those whose user said it, from another session. `command` is the
+    post that the entry is, or the posts that they are, for whose `asker` it is done with that.
     """
 
-    entry: Entry
+    entries: Sequence[Entry]
     peers: tuple[Peer, ...]
     but: tuple[Peer, ...] = ()
     own: bool = False
+    asker: Peer | None = None
+    command: Command | Posts | None = None
 
 
-class Answer(NamedTuple):
+class Answer(Struct, gc=False):
     """An event for one connection; `command` is what it answers, None where nothing was asked."""
 
     event: Event
@@ -123,6 +133,7 @@ class Hub:
         self.password: str | None = None
         """What guests have to know to come in; None where they need nothing."""
         self.delays = Delays()
+        self.suspicions = Quota(_SUSPICIONS, 3_600.0)
         self.registrations = Quota(settings.registrations_per_address, 3_600.0)
         self.audit: list[Noted] = []
         """What the tick has to add to the audit log, after the commit."""
@@ -144,15 +155,39 @@ class Hub:
 
         `by` is the session that caused it. Refusal `not-stored` while the log cannot be written.
         """
-        self.expect_storing()
-        fact = kind(self.log.newest + 1, self.time(), *fields)  # type: ignore[arg-type]
+        if self.failing is not None:
+            self.expect_storing()
+        log = self.log
+        fact = kind(log.newest + 1, self.time(), *fields)  # type: ignore[arg-type]
         if by is not None:
             entry = Entry(fact, conversation, users, by.id, post_id, by.user.id)
         else:
             entry = Entry(fact, conversation, users)
-        self.log.append(entry)
+        log.append(entry)
         self.state.apply(entry)
         return entry
+
+    def say(self, by: Session, aim: Aim, text: str, action: bool, post_id: str | None) -> Entry:
+        """As `order`, for what comes most: a message."""
+        if self.failing is not None:
+            self.expect_storing()
+        log, user = self.log, by.user
+        fact = Message(log.newest + 1, self.time(), aim.name, user.name, text, action)
+        entry = Entry(fact, aim.conversation, aim.users, by.id, post_id, user.id)
+        log.append(entry)
+        self.state.apply(entry)
+        return entry
+
+    def say_all(self, by: Session, aim: Aim, texts: list[str]) -> list[Entry]:
+        """As `say` for each of these. As messages change nothing, they are not applied."""
+        at, name, me, author = self.time(), by.user.name, by.id, by.user.id
+        to, conversation, users, append = aim.name, aim.conversation, aim.users, self.log.append
+        said: list[Entry] = []
+        for seq, text in enumerate(texts, self.log.newest + 1):
+            entry = Entry(Message(seq, at, to, name, text), conversation, users, me, None, author)
+            append(entry)
+            said.append(entry)
+        return said
 
     def order_in(
         self,
@@ -213,6 +248,7 @@ class Hub:
                 session.peer.session = again
                 if again is not None:
                     again.peer = session.peer
+                    again.user.forget_peers()
 
     def commit_failed(self, why: str) -> None:
         """Nothing of this tick is stored: tell nobody of it, and those who asked that it is not.
@@ -225,7 +261,11 @@ class Hub:
         out, self.out = self.out, []
         refusal = not_stored(why)
         for item in out:
-            if isinstance(item, Answer) and getattr(item.event, "code", "") in _BY_ENTRY:
+            if isinstance(item, Told):
+                for post in _asked(item.command):
+                    error = Error(post.id, refusal.code, refusal.text)
+                    self.answer(item.asker, error, post)
+            elif isinstance(item, Answer) and getattr(item.event, "code", "") in _BY_ENTRY:
                 # It is closed, but what it was to be told of is not so.
                 text = f"the server could not go on here ({why}): connect again"
                 self.answer(item.peer, Error(code=refusal.code, text=text))
@@ -247,7 +287,7 @@ class Hub:
 
     def tell(self, entry: Entry, peers: tuple[Peer, ...], author: Peer | None) -> None:
         """Tell `peers` of an entry, but for `author`."""
-        self.out.append(Told(entry, peers, (author,) if author is not None else ()))
+        self.out.append(Told([entry], peers, (author,) if author is not None else ()))
 
     def note(self, who: str, what: str, whom: str = "", text: str = "") -> None:
         """Add a line to the audit log, when what it says is committed."""
@@ -340,6 +380,12 @@ def is_admin(user: User) -> bool:
     return user.account is not None and user.account.admin
 
 
+def _asked(command: Command | Posts | None) -> Sequence[Command]:
+    if command is None:
+        return ()
+    return command.each() if isinstance(command, Posts) else (command,)
+
+
 def _guess(name: str, known: Mapping[str, User | Room]) -> str:
     meant = names.closest(names.key(name[: names.LONGEST]), known)
     return f"did you mean {known[meant].name}?" if meant else ""
@@ -347,7 +393,13 @@ def _guess(name: str, known: Mapping[str, User | Room]) -> str:
 
 def stamp(now: int) -> str:
     """A time in milliseconds since 1970 as facts have it."""
-    return rfc3339(datetime.fromtimestamp(now / 1000, UTC))
+    seconds, milliseconds = divmod(now, 1_000)
+    return f"{_second(seconds)}.{milliseconds:03}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(now: int) -> str:
+    return datetime.fromtimestamp(now, UTC).replace(tzinfo=None).isoformat()
 
 
 def rfc3339(moment: datetime) -> str:

@@ -145,6 +145,8 @@ def _check_server_password(hub: Hub, peer: Peer, given: str) -> None:
 
 
 def _by_device(hub: Hub, peer: Peer, command: commands.Hello, token: str) -> None:
+    if not peer.safe:
+        raise Refusal("tls-required", "accounts log in over TLS only: connect with it")
     found = hub.state.devices.get(sessions.hashed(token))
     if found is not None:
         user, number = found
@@ -302,6 +304,7 @@ def _wait(hub: Hub, peer: Peer, name: str) -> None:
 
 
 def _failed(hub: Hub, peer: Peer, name: str) -> None:
-    hub.note(peer.address, "wrong password", name)
+    if hub.suspicions.allow(place(peer.address), hub.world.now() / 1000):
+        hub.note(peer.address, "wrong password", name)
     if not peer.exempt:
         hub.delays.failed(place(peer.address), names.key(name), hub.world.now() / 1000)

@@ -6,9 +6,9 @@ from msgspec import structs
 
 from selchat.errors import Refusal, Trimmed
 from selchat.hub.hub import Hub, Told
-from selchat.hub.state import Room, Session, User
+from selchat.hub.state import Aim, Peer, Room, Session, User
 from selchat.model import commands, entries, events, names
-from selchat.model.clean import clean
+from selchat.model.clean import clean, plain
 from selchat.model.entries import Entry
 
 PAGE_TEXT = 131_072
@@ -18,6 +18,7 @@ wait for one reader. A character takes four bytes at most, in UTF-8 or escaped i
 _AMONG = 3
 """Entries that are looked through for each message that is shown on joining."""
 
+_LONG = (events.Message, events.Edited)
 LOOKS = 5
 """Pages that are looked through for one with something in it that the asker wants to hear."""
 
@@ -43,22 +44,72 @@ def post(hub: Hub, session: Session, command: commands.Post | commands.Me) -> No
             _again(command, text, action, first)
             hub.done(session, command, first)
             return
-    mark, name = target(command.to)
-    say = _to_room if mark == "#" else _to_user
-    say(hub, session, command, name, text, action)
+    aim = session.aim
+    if aim is None or aim.changes != hub.state.changes or aim.to != command.to:
+        aim = session.aim = _aim(hub, session.user, command.to)
+    entry = hub.say(session, aim, text, action, command.id)
+    if aim.room is not None:
+        tell_room(hub, entry, aim.room, session, command)
+    elif aim.user is not None:
+        _tell_user(hub, entry, aim, aim.user, session, command)
+
+
+def say_all(hub: Hub, session: Session, posts: commands.Posts) -> bool:
+    """Say several things at once, if nothing is to be checked that was not checked for the last
+    one, and no more people are told than then; False: say them one by one.
+    """
+    aim, author, most = session.aim, session.user, hub.settings.message_size
+    if (
+        aim is None
+        or aim.changes != hub.state.changes
+        or aim.to != posts.to
+        or hub.failing is not None
+        or author.blockers
+        or len(author.sessions) > 1
+    ):
+        return False
+    for text in posts.texts:
+        if not plain(text) or (most and len(text) > most):
+            return False
+    room, user, peer = aim.room, aim.user, session.peer
+    but: tuple[Peer, ...] = ()
+    if room is not None:
+        peers = room.audience()
+        but = (peer,) if peer is not None else ()
+    elif user is not None and user is not author and aim.heard and user.away is None:
+        peers = user.peers()
+    else:
+        return False
+    hub.out.append(Told(hub.say_all(session, aim, posts.texts), peers, but, False, peer, posts))
+    return True
+
+
+def _aim(hub: Hub, author: User, to: str) -> Aim:
+    """Where `author` may say something. Raises a `Refusal` where it may not."""
+    changes = hub.state.changes
+    mark, name = target(to)
+    if mark == "#":
+        room = hub.own_room(author, name)
+        not_muted(author, room)
+        return Aim(to, changes, "#" + room.name, entries.room(room.key), (), room)
+    user = hub.user(name, author)
+    heard = author not in user.blocked  # else it looks as if the user was away
+    users = (author.id, user.id) if heard and user is not author else (author.id,)
+    conversation = entries.pair(author.id, user.id)
+    return Aim(to, changes, "@" + user.name, conversation, users, user, heard)
 
 
 def checked(hub: Hub, text: str) -> str:
     """A message's text, clean. Refusal `empty`, `too-long` or `too-many-lines`."""
     settings = hub.settings
+    most = settings.message_size
+    if plain(text) and text and not text.isspace() and (len(text) <= most or not most):
+        return text  # there is nothing to clean, and no line ends in it
     text = clean(text)
     if not text or text.isspace():
         raise Refusal("empty", "that message is empty: type something behind the name")
-    if 0 < settings.message_size < len(text):
-        raise Refusal(
-            "too-long",
-            f"a message has at most {settings.message_size} characters: send it in pieces",
-        )
+    if 0 < most < len(text):
+        raise Refusal("too-long", f"a message has at most {most} characters: send it in pieces")
     if text.count("\n") >= settings.message_lines:
         most = settings.message_lines
         raise Refusal("too-many-lines", f"a message has at most {most} lines: send it in pieces")
@@ -71,61 +122,29 @@ def not_muted(user: User, room: Room) -> None:
         raise Refusal("muted", f"you may not speak in #{room.name}: ask one of its moderators")
 
 
-def _to_room(
-    hub: Hub, session: Session, command: commands.Command, name: str, text: str, action: bool
+def tell_room(
+    hub: Hub, entry: Entry, room: Room, session: Session, command: commands.Command | None = None
+) -> None:
+    """Tell a room what a session said: all but that one, and those who have blocked its user.
+
+    With `command`, which asked for it, that session is told that it is done.
+    """
+    peer = session.peer
+    but: tuple[Peer, ...] = (peer,) if peer is not None else ()
+    for user in session.user.blockers:
+        but += user.peers()
+    hub.out.append(Told([entry], room.audience(), but, False, peer, command))
+
+
+def _tell_user(
+    hub: Hub, entry: Entry, aim: Aim, user: User, session: Session, command: commands.Command
 ) -> None:
     author = session.user
-    room = hub.own_room(author, name)
-    if room.muted:
-        not_muted(author, room)
-    entry = hub.order(
-        events.Message,
-        "#" + room.name,
-        author.name,
-        text,
-        action,
-        conversation=entries.room(room.key),
-        by=session,
-        post_id=command.id,
-    )
-    tell_room(hub, entry, room, session)
-    hub.done(session, command, entry)
-
-
-def tell_room(hub: Hub, entry: Entry, room: Room, session: Session) -> None:
-    """Tell a room what a session said: all but that one, and those who have blocked its user."""
-    if not session.user.blockers:
-        hub.tell(entry, room.audience(), session.peer)
-        return
-    deaf = [peer for user in session.user.blockers for peer in user.peers()]
-    if session.peer is not None:
-        deaf.append(session.peer)
-    hub.out.append(Told(entry, room.audience(), tuple(deaf)))
-
-
-def _to_user(
-    hub: Hub, session: Session, command: commands.Command, name: str, text: str, action: bool
-) -> None:
-    author = session.user
-    user = hub.user(name, author)
-    heard = author not in user.blocked  # else it looks as if the user was away
-    entry = hub.order(
-        events.Message,
-        "@" + user.name,
-        author.name,
-        text,
-        action,
-        conversation=entries.pair(author.id, user.id),
-        users=(author.id, user.id) if heard and user is not author else (author.id,),
-        by=session,
-        post_id=command.id,
-    )
-    if heard:
-        hub.tell(entry, user.peers(), None)
+    peers = user.peers() if aim.heard else ()
+    hub.out.append(Told([entry], peers, (), False, session.peer, command))
     if user is not author:
         tell_own(hub, entry, session)
-    hub.done(session, command, entry)
-    if heard and user.away is not None and user is not author:
+    if aim.heard and user.away is not None and user is not author:
         notice = events.Notice("away", f"{user.name} is away: {user.away}")
         hub.answer(session.peer, notice, command)
 
@@ -134,7 +153,7 @@ def tell_own(hub: Hub, entry: Entry, session: Session) -> None:
     """Tell the other sessions of its user what a session did."""
     if len(session.user.sessions) > 1:
         others = tuple(peer for peer in session.user.peers() if peer is not session.peer)
-        hub.out.append(Told(entry, others, own=True))
+        hub.out.append(Told([entry], others, own=True))
 
 
 def _again(command: commands.Post | commands.Me, text: str, action: bool, first: Entry) -> None:
@@ -159,7 +178,7 @@ def history(hub: Hub, session: Session, command: commands.History) -> None:
         room = hub.own_room(user, name)
         conversation, of = entries.room(room.key), "#" + room.name
     else:
-        other = hub.user(name)
+        other = hub.user(name, user)
         conversation, of = entries.pair(user.id, other.id), "@" + other.name
     limit = min(command.limit or hub.settings.page, hub.settings.page)
     before, after = command.before, command.after
@@ -244,7 +263,7 @@ def fitting(page: list[Entry]) -> list[Entry]:
 
 def weight(fact: events.Fact) -> int:
     """About how many characters it takes to tell a fact, in the tongue that takes the most."""
-    if isinstance(fact, events.Message | events.Edited):
+    if isinstance(fact, _LONG):
         return len(fact.text) + _LINE * (1 + fact.text.count("\n"))
     return _LINE
 

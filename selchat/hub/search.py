@@ -36,7 +36,7 @@ def search(hub: Hub, session: Session, command: commands.Search) -> None:
         if mark == "#":
             rooms = (entries.room(hub.own_room(user, name).key),)
         else:
-            rooms = (entries.pair(user.id, hub.user(name).id),)
+            rooms = (entries.pair(user.id, hub.user(name, user).id),)
             only = user.id
         who = None
     limit = min(command.limit or _FIRST, hub.settings.page)

@@ -15,6 +15,9 @@ from selchat.model import events, names
 from selchat.model.entries import Entry
 from selchat.scram import Verifier
 
+_NONE: frozenset[Any] = frozenset()
+"""One for all: each `frozenset()` would be an object of its own, of 216 bytes."""
+
 
 class Peer(Protocol):
     """What the hub knows of a connection."""
@@ -103,8 +106,8 @@ class User:
 
     # fmt: off
     __slots__ = (
-        "account", "away", "blocked", "blockers", "id", "name", "noted", "present", "rooms",
-        "sessions", "silenced",
+        "_peers", "account", "away", "blocked", "blockers", "id", "name", "noted", "present",
+        "rooms", "sessions", "silenced",
     )
     # fmt: on
 
@@ -117,10 +120,11 @@ class User:
         self.sessions: list[Session] = []
         self.account: Account | None = None
         # Empty for nearly all: what is shared and cannot change costs nothing.
-        self.blocked: frozenset[User] = frozenset()
-        self.blockers: frozenset[User] = frozenset()
-        self.silenced: frozenset[str] = frozenset()
-        self.noted: frozenset[Room] = frozenset()
+        self.blocked: frozenset[User] = _NONE
+        self.blockers: frozenset[User] = _NONE
+        self.silenced: frozenset[str] = _NONE
+        self.noted: frozenset[Room] = _NONE
+        self._peers: tuple[Peer, ...] | None = None
 
     @property
     def online(self) -> bool:
@@ -128,8 +132,43 @@ class User:
         return self.present > 0
 
     def peers(self) -> tuple[Peer, ...]:
-        """The connections of its sessions."""
-        return tuple(session.peer for session in self.sessions if session.peer is not None)
+        """The connections of its sessions. The same object until one comes or goes."""
+        if self._peers is None:
+            self._peers = tuple(one.peer for one in self.sessions if one.peer is not None)
+        return self._peers
+
+    def forget_peers(self) -> None:
+        """A session of it came, went, or changed connection."""
+        self._peers = None
+
+
+class Aim:
+    """Where a session may say something: found and checked once, and good until `State.changes`
+    is another number. `to` is what the session called it.
+
+    It is a room, or a user, by whom one is `heard` who has not blocked the session's user.
+    """
+
+    __slots__ = ("changes", "conversation", "heard", "name", "room", "to", "user", "users")
+
+    def __init__(
+        self,
+        to: str,
+        changes: int,
+        name: str,
+        conversation: str,
+        users: tuple[int, ...],
+        where: Room | User,
+        heard: bool = True,
+    ) -> None:
+        self.to = to
+        self.changes = changes
+        self.name = name
+        self.conversation = conversation
+        self.users = users
+        self.room = where if isinstance(where, Room) else None
+        self.user = where if isinstance(where, User) else None
+        self.heard = heard
 
 
 class Session:
@@ -140,7 +179,9 @@ class Session:
     """
 
     # fmt: off
-    __slots__ = ("device", "id", "peer", "present", "seen", "since", "timer", "token", "user")
+    __slots__ = (
+        "aim", "device", "id", "peer", "present", "seen", "since", "timer", "token", "user",
+    )
     # fmt: on
 
     def __init__(self, identity: int, user: User, token: str | None) -> None:
@@ -153,6 +194,7 @@ class Session:
         self.seen = 0
         self.peer: Peer | None = None
         self.timer: Cancellable | None = None
+        self.aim: Aim | None = None  # of the last message
 
     def attach(self, peer: Peer | None) -> None:
         """Put it on another connection, or on none."""
@@ -161,6 +203,7 @@ class Session:
         self.peer = peer
         if peer is not None:
             peer.session = self
+        self.user.forget_peers()
         for room in self.user.rooms.values():
             room.forget_audience()
 
@@ -187,8 +230,8 @@ class Room:
         self.private = False
         self.members: dict[User, None] = {}  # ordered by arrival
         self.roles: dict[User, events.Role] = {}
-        self.muted: frozenset[User] = frozenset()
-        self.invited: frozenset[User] = frozenset()
+        self.muted: frozenset[User] = _NONE
+        self.invited: frozenset[User] = _NONE
         self.bans: dict[int | str, str] = {}
         self._audience: tuple[Peer, ...] | None = None
 
@@ -249,9 +292,13 @@ class Invitation:
 
 
 class State:
-    """All users, sessions and rooms that are alive, each found by what it is asked for with."""
+    """All users, sessions and rooms that are alive, each found by what it is asked for with.
+
+    `changes` counts what changed: while it is the same, so is what was found out here.
+    """
 
     def __init__(self) -> None:
+        self.changes = 0
         self.users: dict[int, User] = {}
         self.names: dict[str, User] = {}  # of those online, by key
         self.accounts: dict[str, User] = {}  # of those registered, online or not, by key
@@ -291,6 +338,7 @@ class State:
         """Let what `entry` says be so. A message changes nothing."""
         change = self._apply.get(type(entry.fact))
         if change is not None:
+            self.changes += 1
             change(entry, entry.fact)
 
     def named(self, key: str) -> User | None:
@@ -335,6 +383,7 @@ class State:
         if fact.for_good:
             del self.sessions[session.id]
             user.sessions.remove(session)
+            user.forget_peers()
             if session.token is not None:
                 del self.tokens[session.token]
             if user.account is None:

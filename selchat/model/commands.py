@@ -89,6 +89,20 @@ class Post(Command):
     text: str
 
 
+class Posts(Struct, gc=False):
+    """Neighbouring posts of text to one target: what the text tongue makes of lines that came
+    together, since it takes a third of the work to handle them at once.
+    """
+
+    to: str
+    texts: list[str]
+    id: None = None
+
+    def each(self) -> list[Post]:
+        """What they are one by one."""
+        return [Post(to=self.to, text=text) for text in self.texts]
+
+
 class Me(Command):
     """Say what one does: `/me #dev waves` shows as `[#dev] * alice waves`."""
 

@@ -36,6 +36,7 @@ class Entry(Struct, frozen=True, gc=False):
 
 
 Correction = events.Edited | events.Deleted
+CORRECTIONS = (events.Edited, events.Deleted)
 
 
 def corrected(message: events.Message, correction: Correction) -> events.Message:

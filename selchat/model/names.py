@@ -12,6 +12,7 @@ nobody sees, and letters of scripts that are not written together; and what a na
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from difflib import get_close_matches
 from functools import lru_cache
@@ -36,6 +37,9 @@ _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\U000
 )
 """Letters and marks that show nothing (Default_Ignorable_Code_Point): joiners, fillers of Hangul,
 variation selectors. A name with one would look like the name without it."""
+
+_PLAIN = re.compile(rf"(?=[-_.]*[0-9A-Za-z])[-_.0-9A-Za-z]{{1,{LONGEST}}}", re.ASCII)
+"""Names in ASCII, all of which are good: what is looked at further is in another script."""
 
 _LONGEST_INPUT = 4 * LONGEST
 """Characters of a text above which it is not normalized: it can be no name, and the work grows
@@ -94,6 +98,8 @@ def closest(text: str, known: Iterable[str]) -> str | None:
 
 
 def _checked(text: str, what: str) -> str:
+    if _PLAIN.fullmatch(text):
+        return text
     # A longer text may still normalize to a valid name, but only a short one is worth the work.
     name = unicodedata.normalize("NFKC", text) if len(text) <= _LONGEST_INPUT else text
     if not 1 <= len(name) <= LONGEST:

@@ -35,19 +35,12 @@ _decoder: msgspec.json.Decoder[AnyFact] = msgspec.json.Decoder(AnyFact)
 
 _ENTRIES = """
 SELECT seq, conversation, session, user, other, post_id, fact, author, corrects, name, trimmed,
-    user IS NULL OR EXISTS (SELECT 1 FROM personal AS p WHERE p.user = e.user AND p.seq = e.seq),
-    other IS NULL OR EXISTS (SELECT 1 FROM personal AS p WHERE p.user = other AND p.seq = e.seq),
     post_id IS NULL OR EXISTS (
         SELECT 1 FROM post AS p WHERE p.session = e.session AND p.id = post_id AND p.seq = e.seq
     ),
     EXISTS (SELECT 1 FROM search_docsize WHERE id = e.seq)
 FROM entry AS e LEFT JOIN conversation AS c ON c.id = conversation
 WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?
-"""
-_PERSONAL = """
-SELECT p.user, p.seq, e.seq, p.user IN (e.user, e.other) FROM personal AS p
-LEFT JOIN entry AS e ON e.seq = p.seq
-WHERE (p.user, p.seq) > (?, ?) ORDER BY p.user, p.seq LIMIT ?
 """
 _POSTS = """
 SELECT p.session, p.id, p.seq, e.seq, p.session = e.session AND p.id IS e.post_id FROM post AS p
@@ -150,8 +143,6 @@ def _check(db: sqlite3.Connection, found: Findings, make_replay: MakeReplay) -> 
         if saved is not None and saved[0] > found.newest > trimmed:
             found.add("state", f"it was saved after entry {saved[0]}, which is not there")
         _entries(db, found, replay)
-    with found.reading("personal"):
-        _personal(db, found)
     with found.reading("posts"):
         _posts(db, found)
     with found.reading("search"):
@@ -207,7 +198,6 @@ def _pages(db: sqlite3.Connection, sql: str, start: tuple[Any, ...], *more: int)
 
 
 def _entries(db: sqlite3.Connection, found: Findings, replay: Replay) -> None:
-    last = 0
     indexed = search.reach(db)[0]
     stride = max(1, indexed // _LOOKED_UP)
     forgotten_ids: dict[int, int] = {}  # by session: a post whose id is not remembered
@@ -215,9 +205,6 @@ def _entries(db: sqlite3.Connection, found: Findings, replay: Replay) -> None:
         for row in page:
             seq, conversation, session, user, other, post_id, data, author, corrects, *joined = row
             found.entries += 1
-            if seq <= last:
-                found.add("entries", f"entry {seq} is there twice")
-            last = seq
             _joined(found, row)
             if not joined[-2]:
                 forgotten_ids.setdefault(session, seq)
@@ -249,16 +236,13 @@ def _entries(db: sqlite3.Connection, found: Findings, replay: Replay) -> None:
 
 def _joined(found: Findings, row: tuple[Any, ...]) -> None:
     """Check that what an entry refers to is there."""
-    seq, conversation, _, user, other, _, _, _, _, name, trimmed, *listed, _, _ = row
+    seq, conversation, name, trimmed = row[0], row[1], row[9], row[10]
     if name is None:
         found.add("entries", f"entry {seq} is in conversation {conversation}, which is not there")
     elif seq <= trimmed:
         found.add(
             "entries", f"entry {seq} of {name!r} is there, though it is forgotten up to {trimmed}"
         )
-    for one, is_listed in zip((user, other), listed, strict=True):
-        if not is_listed:
-            found.add("personal", f"entry {seq} is not among those of user {one}")
 
 
 def _fact(found: Findings, seq: int, data: bytes) -> AnyFact | None:
@@ -272,15 +256,6 @@ def _fact(found: Findings, seq: int, data: bytes) -> AnyFact | None:
         found.add("entries", f"entry {seq} says that it is entry {fact.seq}")
         return None
     return fact
-
-
-def _personal(db: sqlite3.Connection, found: Findings) -> None:
-    for page in _pages(db, _PERSONAL, (-1, -1)):
-        for user, seq, there, right in page:
-            if there is None:
-                found.add("personal", f"user {user} is to be given entry {seq}, which is not there")
-            elif not right:
-                found.add("personal", f"entry {seq} does not concern user {user}")
 
 
 def _posts(db: sqlite3.Connection, found: Findings) -> None:

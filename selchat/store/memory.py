@@ -16,7 +16,7 @@ from operator import attrgetter
 from msgspec import structs
 
 from selchat.errors import Trimmed
-from selchat.model.entries import Correction, Entry, corrected, overtaken
+from selchat.model.entries import CORRECTIONS, Correction, Entry, corrected, overtaken
 from selchat.model.events import AnyFact, Message
 from selchat.model.names import key
 from selchat.store import Query
@@ -28,22 +28,19 @@ _seq = attrgetter("seq")
 class _Strand:
     """Entries in order, of which the oldest can be forgotten cheaply: a list with a dead head."""
 
-    __slots__ = ("_dead", "_entries")
+    __slots__ = ("_dead", "entries")
 
     def __init__(self) -> None:
-        self._entries: list[Entry] = []
+        self.entries: list[Entry] = []
         self._dead = 0
-
-    def append(self, entry: Entry) -> None:
-        self._entries.append(entry)
 
     def replace(self, entry: Entry) -> None:
         """Put it in the place of the one with its `seq`."""
-        self._entries[bisect_left(self._entries, entry.seq, self._dead, key=_seq)] = entry
+        self.entries[bisect_left(self.entries, entry.seq, self._dead, key=_seq)] = entry
 
     def oldest(self, before: int, keep: int, last: int) -> list[Entry]:
         """Those below `before`, and all but the newest `keep` (0: of all); none above `last`."""
-        live = self._entries[self._dead :]
+        live = self.entries[self._dead :]
         cut = bisect_left(live, before, key=_seq)
         if keep:
             cut = max(cut, len(live) - keep)
@@ -51,27 +48,27 @@ class _Strand:
 
     def forget(self, seqs: set[int]) -> bool:
         """Drop the entries of those `seq`s; True when none is left."""
-        self._entries = [one for one in self._entries[self._dead :] if one.seq not in seqs]
+        self.entries = [one for one in self.entries[self._dead :] if one.seq not in seqs]
         self._dead = 0
-        return not self._entries
+        return not self.entries
 
     def forget_oldest(self) -> bool:
         """Drop the oldest entry; True when none is left."""
         self._dead += 1
-        if self._dead * 2 > len(self._entries):
-            del self._entries[: self._dead]
+        if self._dead * 2 > len(self.entries):
+            del self.entries[: self._dead]
             self._dead = 0
-        return not self._entries
+        return not self.entries
 
     def after(self, seq: int, limit: int) -> list[Entry]:
-        start = bisect_right(self._entries, seq, self._dead, key=_seq)
-        return self._entries[start : start + limit]
+        start = bisect_right(self.entries, seq, self._dead, key=_seq)
+        return self.entries[start : start + limit]
 
     def before(self, seq: int | None, limit: int) -> list[Entry]:
-        end = len(self._entries)
+        end = len(self.entries)
         if seq is not None:
-            end = bisect_left(self._entries, seq, self._dead, key=_seq)
-        return self._entries[max(self._dead, end - limit) : end]
+            end = bisect_left(self.entries, seq, self._dead, key=_seq)
+        return self.entries[max(self._dead, end - limit) : end]
 
 
 class MemoryLog:
@@ -81,9 +78,10 @@ class MemoryLog:
         self.id = secrets.token_hex(8)
         self.secret = secrets.token_bytes(32)
         self.newest = 0
-        self.trimmed = 0
+        self._trimmed = 0
         self.stats = Stats()
         self._capacity = capacity
+        self._new: list[Entry] = []
         self._entries: deque[Entry] = deque()
         self._strands: dict[str | int, _Strand] = {}  # by conversation, and by user id
         self._posts: dict[tuple[int, str], Entry] = {}
@@ -92,22 +90,40 @@ class MemoryLog:
         self._gone: dict[str | int, int] = {}  # by strand: up to where `trim` took entries
         self._snapshot: tuple[int, bytes] | None = None
 
+    @property
+    def trimmed(self) -> int:
+        """The last entry that was forgotten to make room."""
+        self._file()
+        return self._trimmed
+
     def append(self, entry: Entry) -> None:
         """Add an entry. ValueError if its `seq` is not above all others."""
-        if entry.seq <= self.newest:
-            raise ValueError(f"entry {entry.seq} comes after entry {self.newest}")
-        self.newest = entry.seq
-        if isinstance(entry.fact, Correction):
-            self._correct(entry.fact)
-        self._entries.append(entry)
-        for name in _strands(entry):
-            strand = self._strands.get(name)
+        fact = entry.fact
+        if fact.seq <= self.newest:
+            raise ValueError(f"entry {fact.seq} comes after entry {self.newest}")
+        self.newest = fact.seq
+        self._new.append(entry)
+
+    def _file(self) -> None:
+        """Put what was appended where it is found: with the commit, or before a question."""
+        new, self._new = self._new, []
+        strands, posts, append = self._strands, self._posts, self._entries.append
+        for entry in new:
+            append(entry)
+            strand = strands.get(entry.conversation)
             if strand is None:
-                strand = self._strands[name] = _Strand()
-            strand.append(entry)
-        if entry.post_id is not None:
-            self._posts[entry.session, entry.post_id] = entry
-        if len(self._entries) > self._capacity:
+                strand = strands[entry.conversation] = _Strand()
+            strand.entries.append(entry)
+            for user in entry.users:
+                strand = strands.get(user)
+                if strand is None:
+                    strand = strands[user] = _Strand()
+                strand.entries.append(entry)
+            if entry.post_id is not None:
+                posts[entry.session, entry.post_id] = entry
+            elif isinstance(entry.fact, CORRECTIONS):
+                self._correct(entry.fact)
+        while len(self._entries) > self._capacity:
             self._forget_oldest()
 
     def _correct(self, correction: Correction) -> None:
@@ -135,6 +151,7 @@ class MemoryLog:
 
     def commit(self) -> None:
         """Nothing is more durable here than having been appended."""
+        self._file()
 
     def probe(self) -> bool:
         """See `Log`."""
@@ -146,6 +163,7 @@ class MemoryLog:
 
     def before(self, name: str, before: int | None, limit: int) -> list[Entry]:
         """See `Log`."""
+        self._file()
         strand = self._strands.get(name) if name else None
         return strand.before(before, limit) if strand else []
 
@@ -155,12 +173,14 @@ class MemoryLog:
 
     def find_post(self, session: int, post_id: str) -> Entry | None:
         """See `Log`."""
+        self._file()
         if (seq := self._late.get((session, post_id))) is not None:
             raise Trimmed(f"entry {seq} was forgotten", seq)
         return self._posts.get((session, post_id))
 
     def search(self, query: Query) -> list[Entry]:
         """See `Log`. It looks at all entries, of which there are not many."""
+        self._file()
         words = {word for text in query.words for word in _words(text)}
         found: list[Entry] = []
         if not words:
@@ -183,11 +203,13 @@ class MemoryLog:
 
     def seq_at(self, at: str) -> int:
         """See `Log`."""
+        self._file()
         place = bisect_left(self._entries, at, key=lambda entry: entry.fact.at)
         return self._entries[place].seq if place < len(self._entries) else self.newest + 1
 
     def entries(self, after: int = 0) -> Iterator[Entry]:
         """See `Log`."""
+        self._file()
         start = bisect_right(self._entries, after, key=_seq)
         return islice(self._entries, start, None)
 
@@ -215,14 +237,15 @@ class MemoryLog:
         self._gone = {
             name: seq
             for name, seq in self._gone.items()
-            if seq > self.trimmed and (isinstance(name, str) or alive(name))
+            if seq > self._trimmed and (isinstance(name, str) or alive(name))
         }
 
     def close(self) -> None:
         """Nothing is held."""
 
     def _after(self, name: str | int, after: int, limit: int) -> list[Entry]:
-        trimmed = max(self.trimmed, self._gone.get(name, 0))
+        self._file()
+        trimmed = max(self._trimmed, self._gone.get(name, 0))
         if after < trimmed:
             raise Trimmed(f"{name} begins after entry {trimmed}", trimmed)
         strand = self._strands.get(name) if name != "" else None
@@ -251,7 +274,7 @@ class MemoryLog:
 
     def _forget_oldest(self) -> None:
         entry = self._entries.popleft()
-        self.trimmed = entry.seq
+        self._trimmed = entry.seq
         self._forget_correction(entry)
         for name in _strands(entry):
             if self._strands[name].forget_oldest():

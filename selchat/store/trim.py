@@ -81,13 +81,15 @@ def _forget(db: sqlite3.Connection, rows: list[search.Row], alive: Callable[[int
     """Forget the oldest entries of a conversation."""
     end, number, *_ = rows[-1]
     concerned = [
-        (user, seq) for seq, _, one, other, _ in rows for user in (one, other) if user is not None
+        (user, seq)
+        for seq, _, one, other, _ in rows
+        for user in (one, other)
+        if user is not None and alive(user)
     ]
 
     def change() -> None:
         search.forget(db, rows)
-        db.executemany("DELETE FROM personal WHERE user = ? AND seq = ?", concerned)
-        db.executemany(_NOTE, [row for row in concerned if alive(row[0])])
+        db.executemany(_NOTE, concerned)
         db.execute("DELETE FROM entry WHERE conversation = ? AND seq <= ?", (number, end))
         db.execute("UPDATE conversation SET trimmed = ? WHERE id = ?", (end, number))
 

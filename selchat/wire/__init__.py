@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Protocol
 
-from selchat.model.commands import Command
-from selchat.model.events import Error, Event
+from selchat.model.commands import Command, Posts
+from selchat.model.events import Error, Event, Fact
 
 
 class Tongue(Protocol):
@@ -27,8 +27,8 @@ class Tongue(Protocol):
     def __init__(self, limit: int) -> None:
         """A peer that nothing is known of; `limit` is the longest line in bytes."""
 
-    def receive(self, data: bytes) -> Iterator[Command | Error]:
-        """Give what `data` completes, one at a time.
+    def receive(self, data: bytes) -> Iterator[Command | Posts | Error]:
+        """Give what `data` completes, one at a time; of neighbouring posts it may make one.
 
         It is lazy on purpose: what a line means can depend on what became of the one before
         (`welcomed`). To be exhausted before the next call.
@@ -39,6 +39,10 @@ class Tongue(Protocol):
 
     def expect_secret(self, secret: bool) -> None:
         """Whether the next line is a password, where a line does not say itself what it is."""
+
+    @staticmethod
+    def posted(post_id: str | None, fact: Fact) -> bytes:
+        """What who said something is told when it is stored, as `fact`; may be empty."""
 
     @staticmethod
     def encode(event: Event, own: bool = False) -> bytes:

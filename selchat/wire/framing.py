@@ -29,6 +29,10 @@ class Lines:
         limit = self._limit
         if len(data) + len(self._rest) <= limit and not self._dropping:
             self._rest = rest
+            if b"\r" not in data:  # a CR in what was kept ends no line, but where one ends at once
+                if lines and lines[0].endswith(b"\r"):
+                    lines[0] = lines[0][:-1]
+                return lines  # type: ignore[return-value]
             return [line[:-1] if line.endswith(b"\r") else line for line in lines]
         if self._dropping and lines:
             del lines[0]

@@ -14,7 +14,7 @@ import msgspec
 from selchat.model import commands, names
 from selchat.model.clean import clean_line
 from selchat.model.commands import AnyCommand, Command
-from selchat.model.events import Error, Event
+from selchat.model.events import Error, Event, Fact, Ok
 from selchat.wire.framing import Lines
 
 _decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(AnyCommand)
@@ -47,6 +47,11 @@ class Jsonl:
 
     def expect_secret(self, secret: bool) -> None:
         """Nothing changes."""
+
+    @staticmethod
+    def posted(post_id: str | None, fact: Fact) -> bytes:
+        """Return the `ok` of a post."""
+        return _encode(Ok(post_id, fact.seq, fact.at)) + b"\n"
 
     @staticmethod
     def encode(event: Event, own: bool = False) -> bytes:  # noqa: ARG004  (the same for all)

@@ -43,10 +43,25 @@ def _away(command: commands.Away, _: events.Ok) -> str:
     return f"you are away: {clean_line(command.text)}" if command.text else "you are back"
 
 
+def _of(command: Any) -> str:
+    """The room that a command is about."""
+    return "#" + str(command.room).removeprefix("#")
+
+
+def _who(command: Any) -> str:
+    """The user that a command is about."""
+    return str(command.user).removeprefix("@")
+
+
+def _edit(command: commands.Edit, _: events.Ok) -> str:
+    first, *more = command.text.split("\n")
+    return f"you changed it to: {clean_line(first)}{' …' if more else ''}"
+
+
 _CONFIRM: dict[type[Command], Callable[[Any, events.Ok], str]] = {
     commands.Join: _joined,
-    commands.Leave: lambda it, _: f"you left #{it.room.removeprefix('#')}",
-    commands.Topic: lambda it, _: f"you set the topic of #{it.room.removeprefix('#')}",
+    commands.Leave: lambda it, _: f"you left {_of(it)}",
+    commands.Topic: lambda it, _: f"you set the topic of {_of(it)}",
     commands.Nick: lambda it, _: f"you are now {it.name}",
     commands.Away: _away,
     commands.Quit: lambda *_: "bye",
@@ -54,22 +69,24 @@ _CONFIRM: dict[type[Command], Callable[[Any, events.Ok], str]] = {
     commands.Register: lambda *_: "your name is registered: from now on it takes your password",
     commands.Passwd: lambda *_: "your password is changed, and your other sessions are over",
     commands.Sessions: lambda it, _: f"number {it.end} is ended",
-    commands.Delete: lambda _, ok: "it is deleted" if ok.seq else "it was deleted before",
-    commands.Edit: lambda *_: "it is changed",
-    commands.Op: lambda it, _: f"{it.user} is {_a(it.role)} of #{it.room} now",
-    commands.Deop: lambda it, _: f"{it.user} is a mere member of #{it.room} now",
-    commands.Kick: lambda it, _: f"you put {it.user} out of #{it.room}",
-    commands.Ban: lambda it, _: f"{it.user} is banned from #{it.room}",
-    commands.Unban: lambda it, _: f"{it.user} may enter #{it.room} again",
-    commands.Mute: lambda it, _: f"{it.user} may not speak in #{it.room}",
-    commands.Unmute: lambda it, _: f"{it.user} may speak in #{it.room} again",
-    commands.Invite: lambda it, _: f"{it.user} is invited to #{it.room}",
-    commands.Private: lambda it, _: f"#{it.room} is {_open(it.on == 'on')}",
-    commands.Block: lambda it, _: f"you hear nothing of {it.user} any more",
-    commands.Unblock: lambda it, _: f"you hear {it.user} again",
-    commands.MuteRoom: lambda it, _: f"you hear nothing of #{it.room} any more",
-    commands.UnmuteRoom: lambda it, _: f"you hear #{it.room} again",
-    commands.Kill: lambda it, _: f"{it.user} is removed",
+    commands.Delete: lambda _, ok: (
+        "the message is deleted" if ok.seq else "the message was deleted before"
+    ),
+    commands.Edit: _edit,
+    commands.Op: lambda it, _: f"{_who(it)} is {_a(it.role)} of {_of(it)} now",
+    commands.Deop: lambda it, _: f"{_who(it)} is a mere member of {_of(it)} now",
+    commands.Kick: lambda it, _: f"you put {_who(it)} out of {_of(it)}",
+    commands.Ban: lambda it, _: f"{_who(it)} is banned from {_of(it)}",
+    commands.Unban: lambda it, _: f"{_who(it)} may enter {_of(it)} again",
+    commands.Mute: lambda it, _: f"{_who(it)} may not speak in {_of(it)}",
+    commands.Unmute: lambda it, _: f"{_who(it)} may speak in {_of(it)} again",
+    commands.Invite: lambda it, _: f"{_who(it)} is invited to {_of(it)}",
+    commands.Private: lambda it, _: f"{_of(it)} is {_open(it.on == 'on')}",
+    commands.Block: lambda it, _: f"you hear nothing of {_who(it)} any more",
+    commands.Unblock: lambda it, _: f"you hear {_who(it)} again",
+    commands.MuteRoom: lambda it, _: f"you hear nothing of {_of(it)} any more",
+    commands.UnmuteRoom: lambda it, _: f"you hear {_of(it)} again",
+    commands.Kill: lambda it, _: f"{_who(it)} is removed",
     commands.BanAddress: lambda it, _: f"nobody can connect from {it.network}",
     commands.UnbanAddress: lambda it, _: f"{it.network} can connect again",
 }

@@ -62,12 +62,22 @@ TABLE = (
     Row((b"CAP ", b"NICK ", b"USER ", b"PASS "), True, Refused("IRC", _IRC)),
 )
 
+_FIRST = {
+    each[0]
+    for row in TABLE
+    for prefix in row.prefixes
+    for each in ((prefix, prefix.lower()) if row.any_case else (prefix,))
+}
+"""What all but text begins with."""
+
 LONGEST = max(len(prefix) for row in TABLE for prefix in row.prefixes)
 """Bytes after which it is always clear."""
 
 
 def sniff(data: bytes) -> type[Tongue] | Refused | None:
     """Tell the tongue from `data`, all that a connection has said; None: say more."""
+    if data and data[0] not in _FIRST:
+        return Text
     start = data[:LONGEST]
     more = False
     for row in TABLE:

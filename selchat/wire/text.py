@@ -13,12 +13,17 @@ from typing import ClassVar
 import msgspec
 
 from selchat.model import commands, events, names
-from selchat.model.commands import Command
-from selchat.model.events import Error, Event, Message
+from selchat.model.commands import Command, Posts
+from selchat.model.events import Error, Event, Fact, Message
 from selchat.wire.framing import Lines
 from selchat.wire.rendering import confirm, render
 
 _HELP = "/help lists the commands"
+
+_MARKS = b"#@"
+
+_TOGETHER = 10
+"""Posts that are handled at once, at most: a connection may ask for so much in each tick."""
 
 
 class Text:
@@ -34,11 +39,25 @@ class Text:
         self._named = False
         self._secret = False
 
-    def receive(self, data: bytes) -> Iterator[Command | Error]:
-        """Give a command or an error for each line; a line is a name until one is taken, or the
-        password that was asked for.
+    def receive(self, data: bytes) -> Iterator[Command | Posts | Error]:
+        """Give a command or an error for each line, but for neighbouring posts; a line is a name
+        until one is taken, or the password that was asked for.
         """
+        posts: Posts | None = None
         for line in self._lines.feed(data):
+            if line and line[0] in _MARKS and self._named and not self._secret:
+                to, _, said = line.decode("utf-8", "replace").partition(" ")
+                if said and len(to) > 1 and not said.isspace():
+                    if posts is not None and posts.to == to and len(posts.texts) < _TOGETHER:
+                        posts.texts.append(said)
+                        continue
+                    if posts is not None:
+                        yield posts
+                    posts = Posts(to, [said])
+                    continue
+            if posts is not None:
+                yield posts
+                posts = None
             if line is None:
                 yield Error(
                     code="line-too-long",
@@ -46,13 +65,17 @@ class Text:
                     "send it in pieces",
                 )
                 continue
-            text = line.decode(errors="replace")
+            text = line.decode("utf-8", "replace")
             if not text or text.isspace():
                 continue
             if self._secret:
                 yield commands.Secret(text=text)
+            elif not self._named:
+                yield first(text)
             else:
-                yield parse(text) if self._named else first(text)
+                yield parse(text)
+        if posts is not None:
+            yield posts
 
     def welcomed(self) -> None:
         """From now on a line is a command."""
@@ -64,15 +87,20 @@ class Text:
         self._secret = secret
 
     @staticmethod
+    def posted(post_id: str | None, fact: Fact) -> bytes:  # noqa: ARG004
+        """Nothing: its sender sees what was typed."""
+        return b""
+
+    @staticmethod
     def encode(event: Event, own: bool = False) -> bytes:
         """Return the lines that tell `event`."""
-        plain = type(event) is Message and not (
-            own or event.action or event.edited or event.deleted
-        )
-        if type(event) is Message and plain and "\n" not in event.text:
-            to = event.to if event.to[:1] == "#" else f"@{event.from_}"
-            sender = f"{event.from_}: " if event.to[:1] == "#" else ""
-            return f"[{to}] {sender}{event.text}\n".encode()
+        # What is told most, without the detour.
+        if type(event) is Message and not (own or event.action or event.edited or event.deleted):
+            to, text = event.to, event.text
+            if "\n" not in text:
+                if to[:1] == "#":
+                    return f"[{to}] {event.from_}: {text}\n".encode()
+                return f"[@{event.from_}] {text}\n".encode()
         return _lines(render(event, own))
 
     @staticmethod

@@ -68,5 +68,5 @@ def test_two_people_talk_beside_2000_idle_ones_and_a_stuck_one(serve: Start) -> 
     for number in range(100):
         talk(alice, bob, str(number))
     alice.send("/who talk")
-    alice.expect("* in #talk: alice, bob, stuck")
+    alice.expect("* in #talk: alice (owner), bob, stuck")
     bob.quiet()

@@ -38,6 +38,7 @@ from tests.unit.playbook import Stage
 from tests.unit.playbook import _errors as logged
 from tests.unit.test_stream import ROOMY, World
 from tests.unit.test_tls import Meeting, Peer
+from tests.unit.ways import asked
 
 HARMFUL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 LIMIT = 1_000
@@ -120,7 +121,7 @@ def tongue(kind: type[Tongue], data: bytes) -> None:
     def run(pieces: list[bytes]) -> list[Command | Error]:
         peer, found = kind(LIMIT), []
         for piece in pieces:
-            for item in peer.receive(piece):
+            for item in asked(peer, piece):
                 found.append(item)
                 if isinstance(item, commands.Hello):
                     peer.welcomed()

@@ -18,7 +18,7 @@ from selchat.wire import Tongue
 from selchat.wire.jsonl import Jsonl, encode_command
 from selchat.wire.sniff import Refused, sniff
 from selchat.wire.text import Text
-from tests.unit.ways import pieces
+from tests.unit.ways import asked, pieces
 
 CORPUS = Path(__file__).resolve().parents[1] / "corpus"
 LIMIT = 16_384
@@ -42,7 +42,7 @@ def run(cut: Iterable[bytes]) -> Iterator[str]:
                 return
             yield NAMES[kind]
             tongue = kind(LIMIT)
-        for item in tongue.receive(data):
+        for item in asked(tongue, data):
             yield line(item)
             if isinstance(item, commands.Hello):
                 tongue.welcomed()

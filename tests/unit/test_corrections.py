@@ -95,7 +95,7 @@ def test_moderators_delete_what_others_said(stage: Stage) -> None:
     done(stage, "alice", "op", room="dev", user="bob")
     say(stage, "carol", "rude again")
     stage.say("bob", "/delete #dev @carol")
-    assert stage.get("bob")[-1] == "* it is deleted"
+    assert stage.get("bob")[-1] == "* the message is deleted"
 
 
 def test_what_is_not_there_cannot_be_corrected(stage: Stage) -> None:
@@ -160,7 +160,11 @@ def test_only_its_author_edits_a_message(stage: Stage) -> None:
 
 def test_in_text_it_is_the_last_message_that_is_meant(stage: Stage) -> None:
     stage.say("bob", "#dev one", "#dev two", "/edit #dev 2  2", "/delete #dev", "/edit #dev 1")
-    assert stage.get("bob") == ["* it is changed", "* it is deleted", "* it is changed"]
+    assert stage.get("bob") == [
+        "* you changed it to: 2  2",
+        "* the message is deleted",
+        "* you changed it to: 1",
+    ]
     assert [one["text"] for one in history(stage, "alice")] == ["1", ""]
 
 

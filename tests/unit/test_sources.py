@@ -58,6 +58,15 @@ def test_who_is_exempt_may_be_nobody_or_networks(text: str) -> None:
     assert load(flags={"limits_exempt": text}).limits_exempt == text
 
 
+@pytest.mark.parametrize(
+    ("value", "means"),
+    [("[]", ""), ('["10.0.0.0/8", "::1"]', "10.0.0.0/8, ::1"), ('"none"', "none")],
+)
+def test_in_a_file_they_may_be_a_list(value: str, means: str) -> None:
+    content = f"limits_exempt = {value}".encode()
+    assert load(toml=("chat.toml", content)).limits_exempt == means
+
+
 def test_an_empty_variable_counts_as_not_set() -> None:
     assert load(environ={"SELCHAT_PORT": "", "SELCHAT_HOST": ""}) == ServerSettings()
 

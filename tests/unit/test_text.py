@@ -12,7 +12,7 @@ from selchat.model.commands import Command
 from selchat.model.events import Error, Event
 from selchat.wire.rendering import confirm, render
 from selchat.wire.text import Text, first, parse
-from tests.unit.ways import pieces
+from tests.unit.ways import asked, pieces
 
 LIMIT = 1_000
 AT = "2026-01-31T12:03:59.123Z"
@@ -108,7 +108,7 @@ def receive(cut: list[bytes], limit: int = LIMIT, named: bool = True) -> list[Co
     tongue = Text(limit)
     if named:
         tongue.welcomed()
-    return [item for piece in cut for item in tongue.receive(piece)]
+    return [item for piece in cut for item in asked(tongue, piece)]
 
 
 @pytest.mark.parametrize(("line", "command"), TYPED)
@@ -154,7 +154,7 @@ def test_one_can_quit_without_a_name(line: str) -> None:
 def test_behind_the_name_that_is_taken_lines_are_commands_in_the_same_piece() -> None:
     tongue = Text(LIMIT)
     found: list[Command | Error] = []
-    for item in tongue.receive(b"no name\nalice\n/join dev\n#dev hi\n"):
+    for item in asked(tongue, b"no name\nalice\n/join dev\n#dev hi\n"):
         found.append(item)
         if isinstance(item, commands.Hello) and item.user == "alice":
             tongue.welcomed()
@@ -381,6 +381,13 @@ CONFIRMED: list[tuple[Command, events.Ok, list[str]]] = [
     (commands.Away(text="a\nb\x1b"), events.Ok(), ["* you are away: a b␛"]),
     (commands.Away(), events.Ok(), ["* you are back"]),
     (commands.Quit(), events.Ok(), ["* bye"]),
+    (commands.Kick(room="#room", user="@bob"), events.Ok(seq=1), ["* you put bob out of #room"]),
+    (commands.Mute(room="room", user="bob"), events.Ok(), ["* bob may not speak in #room"]),
+    (commands.MuteRoom(room="#room"), events.Ok(), ["* you hear nothing of #room any more"]),
+    (commands.Edit(to="#room", text="a"), events.Ok(seq=1), ["* you changed it to: a"]),
+    (commands.Edit(to="#room", text="a\nb"), events.Ok(seq=1), ["* you changed it to: a …"]),
+    (commands.Delete(to="#room"), events.Ok(seq=1), ["* the message is deleted"]),
+    (commands.Delete(to="#room"), events.Ok(), ["* the message was deleted before"]),
     (commands.Post(to="#room", text="hi"), events.Ok(seq=1), []),  # its sender sees it anyway
     (commands.Me(to="#room", text="hi"), events.Ok(seq=1), []),
 ]

@@ -99,7 +99,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers are on other machines."""
-    monkeypatch.setattr(trust_module, "_here", lambda addresses: False)
+    monkeypatch.setattr(trust_module, "is_local", lambda addresses: False)
 
 
 def pin(trust: Trust | None) -> str | None:
@@ -157,7 +157,7 @@ def test_names_of_hosts_have_no_case(house: House, host: str) -> None:
 
 def test_addresses_of_this_machine() -> None:
     def here(*addresses: str) -> bool:
-        return trust_module._here([(socket.AF_INET, (one, 1)) for one in addresses])
+        return trust_module.is_local([(socket.AF_INET, (one, 1)) for one in addresses])
 
     assert here("127.0.0.1", "127.5.5.5", "::1")
     assert not here("127.0.0.1", "192.0.2.1")

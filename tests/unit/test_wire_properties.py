@@ -23,6 +23,7 @@ from selchat.wire.rendering import render
 from selchat.wire.sniff import LONGEST, Refused, sniff
 from selchat.wire.text import Text
 from selchat.wire.text import parse as parse_text
+from tests.unit.ways import asked
 
 T = TypeVar("T")
 
@@ -142,7 +143,7 @@ def test_any_bytes_are_commands_or_errors_whatever_the_pieces(
     def run(pieces: Iterator[bytes]) -> list[Command | Error]:
         peer, found = tongue(limit), []
         for piece in pieces:
-            for item in peer.receive(piece):
+            for item in asked(peer, piece):
                 found.append(item)
                 if isinstance(item, commands.Hello):
                     peer.welcomed()

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from selchat.model.commands import Command, Posts
+from selchat.model.events import Error
+from selchat.wire import Tongue
+
 
 def pieces(data: bytes, behind: bytes = b"") -> Iterator[tuple[str, list[bytes]]]:
     """The three ways in which `data` can come: whole, byte by byte, and with `behind` behind it.
@@ -15,6 +19,12 @@ def pieces(data: bytes, behind: bytes = b"") -> Iterator[tuple[str, list[bytes]]
     yield "byte by byte", [data[place : place + size] for place in range(0, len(data), size)]
     if behind:
         yield "with more behind it", [data + behind]
+
+
+def asked(tongue: Tongue, data: bytes) -> Iterator[Command | Error]:
+    """What a tongue makes of `data`, neighbouring posts one by one."""
+    for item in tongue.receive(data):
+        yield from item.each() if isinstance(item, Posts) else (item,)
 
 
 class Clock:

@@ -1,0 +1,183 @@
+"""The servers that are compared, and how each is started, measured and ended."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+
+_START = 20.0
+"""Seconds until a server accepts, at most."""
+
+_NGIRCD = """
+[Global]
+Name = bench.test
+Info = bench
+Listen = 127.0.0.1
+Ports = {port}
+MotdPhrase = hello
+[Limits]
+MaxConnections = 0
+MaxConnectionsIP = 0
+MaxJoins = 0
+MaxPenaltyTime = 0
+PingTimeout = 600
+[Options]
+DNS = no
+Ident = no
+PAM = no
+"""
+
+_INSPIRCD = """
+<server name="bench.test" description="bench" network="bench">
+<admin name="bench" nick="bench" email="bench@bench.test">
+<bind address="127.0.0.1" port="{port}" type="clients">
+<power diepass="no{port}" restartpass="no{port}">
+<connect allow="*" pingfreq="10m" hardsendq="512M" softsendq="256M" recvq="16M" fakelag="no"
+ threshold="1000000000" commandrate="1000000000" localmax="100000" globalmax="100000"
+ limit="100000" resolvehostnames="no" useident="no" maxconnwarn="no">
+<performance netbuffersize="65534" somaxconn="4096" softlimit="100000" clonesonconnect="no">
+<pid file="{folder}/pid">
+"""
+
+
+class Contestant(NamedTuple):
+    """A server: what its peers speak, and its command in a folder and on a port."""
+
+    proto: str  # text, json, tls or irc
+    command: Callable[[Path, int], list[str]]
+    needs: str = ""  # a program that must be installed
+    batch: int = 64  # how many log-ins may be under way
+
+
+def _selchat(*flags: str) -> Callable[[Path, int], list[str]]:
+    def command(folder: Path, port: int) -> list[str]:
+        where = ["--host", "127.0.0.1", "--port", str(port), "--data", str(folder / "data")]
+        return [sys.executable, str(ROOT / "bin" / "selchat-server"), *where, *flags]
+
+    return command
+
+
+def _plain(name: str) -> Callable[[Path, int], list[str]]:
+    return lambda _, port: [sys.executable, str(HERE / "peers" / name), str(port)]
+
+
+def _irc(program: str, config: str, *flags: str) -> Callable[[Path, int], list[str]]:
+    def command(folder: Path, port: int) -> list[str]:
+        file = folder / "config"
+        file.write_text(config.format(port=port, folder=folder), encoding="utf-8")
+        words = [flag.format(file=file) for flag in flags]
+        if os.getuid() == 0:
+            if program == "inspircd":
+                words.append("--runasroot")
+            with suppress(KeyError):  # ngIRCd gives root's rights away
+                os.chown(file, pwd.getpwnam("nobody").pw_uid, -1)
+        return [program, *words]
+
+    return command
+
+
+CONTESTANTS = {
+    "selchat": Contestant("text", _selchat()),
+    "selchat, memory": Contestant("text", _selchat("--store", "memory")),
+    "selchat, JSON": Contestant("json", _selchat()),
+    "selchat, TLS": Contestant("tls", _selchat()),
+    "selchat, JSON and text": Contestant("mixed", _selchat()),
+    "InspIRCd": Contestant(
+        "irc",
+        _irc("inspircd", _INSPIRCD, "--nofork", "--nolog", "--config={file}"),
+        "inspircd",
+        1_000,
+    ),
+    "ngIRCd": Contestant(
+        "irc", _irc("ngircd", _NGIRCD, "--nodaemon", "--config", "{file}"), "ngircd", 8
+    ),
+    "asyncio streams": Contestant("text", _plain("streams.py")),
+    "threads": Contestant("text", _plain("threads.py")),
+}
+
+
+def installed(contestant: Contestant) -> bool:
+    """Whether it can be started here."""
+    return not contestant.needs or shutil.which(contestant.needs) is not None
+
+
+class Running(NamedTuple):
+    """A server that accepts connections."""
+
+    port: int
+    pid: int
+
+    def cpu(self) -> float | None:
+        """Seconds of CPU that it has used; None where that cannot be told."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text("ascii").rpartition(")")[2].split()
+        except OSError:
+            return None
+        ticks = os.sysconf("SC_CLK_TCK")
+        return (int(fields[11]) + int(fields[12])) / ticks
+
+    def memory(self) -> int | None:
+        """Bytes that it has in memory; None where that cannot be told."""
+        try:
+            pages = Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[1]
+        except OSError:
+            return None
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextmanager
+def running(contestant: Contestant, cpu: int | None = None) -> Iterator[Running]:
+    """Start it in a folder of its own, on one CPU if that is given, and end it afterwards."""
+    with tempfile.TemporaryDirectory(prefix="selchat-bench-") as made, socket.socket() as free:
+        folder = Path(made)
+        folder.chmod(0o755)
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        with (folder / "log").open("wb") as said:
+            server = subprocess.Popen(
+                contestant.command(folder, port),
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+            )
+        try:
+            if cpu is not None and hasattr(os, "sched_setaffinity"):
+                os.sched_setaffinity(server.pid, {cpu})
+            _wait(server, port, folder / "log")
+            yield Running(port, server.pid)
+        finally:
+            server.terminate()
+            try:
+                server.wait(10)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def _wait(server: subprocess.Popen[bytes], port: int, said: Path) -> None:
+    end = time.monotonic() + _START
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if server.poll() is not None or time.monotonic() > end:
+                text = said.read_text("utf-8", "replace")[-500:]
+                raise RuntimeError(f"{server.args!r} did not start: {text}") from None
+            time.sleep(0.02)
+        else:
+            return
