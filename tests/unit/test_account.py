@@ -318,6 +318,27 @@ def test_a_session_that_was_ended_is_not_gone_on_with(start: Start, code: str) -
     assert one.loop.stopped  # type: ignore[attr-defined]
 
 
+def test_the_token_goes_with_the_name_whoever_changes_it(start: Start, devices: Devices) -> None:
+    devices.save("h", 1, "alice", "d" * 43)
+    one = start()
+    one.sends(commands.Hello)
+    one.hears(account())
+    one.hears(events.Renamed(9, AT, "dev", "alice", "other"))
+    assert one.state.user == "alice", "that was another one, before"
+    one.hears(events.Renamed(12, AT, "dev", "alice", "lisa"))
+    assert (one.state.user, one.name) == ("lisa", "lisa")
+    assert devices.load("h", 1, "lisa") == "d" * 43
+    assert devices.load("h", 1, "alice") is None
+    one.link.open = False
+    one.ended("cut")
+    one.link.open = True
+    one.connected()
+    again = account()
+    again.user = "mona"
+    one.hears(again)
+    assert devices.load("h", 1, "mona") == "d" * 43
+
+
 # Without a person
 
 
