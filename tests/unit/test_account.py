@@ -15,6 +15,7 @@ from selchat import scram
 from selchat.client import front as front_module
 from selchat.client.devices import Devices
 from selchat.client.state import State
+from selchat.errors import StartError
 from selchat.model import commands, events
 from selchat.model.commands import AnyCommand, Command
 from selchat.model.events import Event
@@ -381,6 +382,20 @@ def test_a_script_ends_with_what_it_lacks(
     assert one.failure is not None
     assert why in one.failure
     assert OTHER not in one.failure
+
+
+def test_the_file_of_a_password_may_be_in_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "password").write_bytes(b" two words \r\nmore\n")
+    assert front_module.secret_of("~/password") == " two words "
+    for content in (b"", b"\n", b"\xff"):
+        (tmp_path / "password").write_bytes(content)
+        with pytest.raises(StartError, match="the password file ~/password"):
+            front_module.secret_of("~/password")
+    with pytest.raises(StartError, match="nobody-of-this-name"):
+        front_module.secret_of("~nobody-of-this-name/password")
 
 
 @pytest.mark.parametrize("line", ["/register", "/passwd", "/passwd one"])
