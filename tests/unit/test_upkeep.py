@@ -16,7 +16,12 @@ def test_a_moment_is_idle_only_when_nobody_talks(
     stage.enter("alice")
     stage.advance(5)
     moments: list[bool] = []
-    monkeypatch.setattr(stage.log, "tidy", lambda idle: bool(moments.append(idle)))
+
+    def tidy(idle: bool) -> bool:
+        moments.append(idle)
+        return False
+
+    monkeypatch.setattr(stage.log, "tidy", tidy)
     for _ in range(20):
         # What is said comes in the same tick in which the upkeep is due, too.
         stage.say("alice", "#dev hello")
