@@ -10,7 +10,6 @@ import os
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from selchat.errors import StartError
 from selchat.tls import fingerprint
@@ -35,6 +34,8 @@ class Tls:
             if not all(file.exists() for file in self._files):
                 _make(*self._files)
         else:
+            from tempfile import TemporaryDirectory  # late: seldom needed
+
             try:
                 with TemporaryDirectory() as passing:
                     files = Path(passing) / CERTIFICATE, Path(passing) / KEY

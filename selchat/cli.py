@@ -16,13 +16,9 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from ipaddress import AddressValueError, IPv6Address
 from pathlib import Path
-from typing import Any, NoReturn
-
-from platformdirs import user_config_path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from selchat import __version__
-from selchat.client import profiles
-from selchat.client.profiles import Profile
 from selchat.errors import Refusal, SelchatError, UsageError
 from selchat.model import names
 from selchat.settings import DEFAULT_PORT, ClientOptions, ServerSettings, documentation
@@ -34,6 +30,9 @@ from selchat.sources import (
     shown,
     unknown_variables,
 )
+
+if TYPE_CHECKING:
+    from selchat.client import profiles
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -369,8 +368,10 @@ def _seconds(text: str) -> float:
 
 def _client(arguments: Sequence[str] | None) -> int:
     given = client_parser().parse_all(arguments)
+    from selchat.client import profiles
+
     named = _profile(given.config, given.address)
-    profile = named or Profile()
+    profile = named or profiles.Profile()
     host, port = profile.host, profile.port
     if named is None and given.address is not None:
         host, port = parse_address(given.address)
@@ -406,8 +407,13 @@ def _client(arguments: Sequence[str] | None) -> int:
     return plain.run(options)
 
 
-def _profile(config: str | None, name: str | None) -> Profile | None:
+def _profile(config: str | None, name: str | None) -> profiles.Profile | None:
     """The profile of that name, or the default one for None; None if there is none."""
+    # Late, as all that only one of the commands needs: a server starts without it.
+    from platformdirs import user_config_path
+
+    from selchat.client import profiles
+
     path = Path(config) if config is not None else user_config_path("selchat") / "client.toml"
     try:
         content = path.read_bytes()

@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 _PAUSE = 0.2
 """Seconds after a commit in which there must be none, for the moment to count as idle."""
 
+_STEP = 0.01
+"""Seconds between two steps of the work, where there is more: a tenth of the time goes into it."""
+
 _TRY_AGAIN = 1.0
 """Seconds between attempts to write a log that could not be written."""
 
@@ -37,7 +40,8 @@ class Upkeep:
         self._retention = Retention(loop, store, hub)
         saved = store.snapshot()
         self._saved = saved[0] if saved is not None else 0
-        self._seen = self._committed = store.newest
+        self._committed = store.newest
+        self._busy_until = 0.0
 
     def commit(self) -> None:
         """Commit what the tick has appended; where that fails, see that nobody is told of it."""
@@ -54,8 +58,8 @@ class Upkeep:
             return
         if self._log.newest != self._committed:
             self._committed = self._log.newest
+            self._busy_until = self._loop.clock() + _PAUSE
             if self._timer is None and not self._due:
-                self._seen = self._committed
                 self._timer = self._loop.call_later(_PAUSE, self._look)
             if self._log.stats.slow > slow > 0:
                 self._complain()
@@ -99,7 +103,7 @@ class Upkeep:
 
     def _work(self) -> None:
         """Do what is due, more of it if nothing was committed lately; else look again later."""
-        idle = self._seen == self._committed
+        idle = self._loop.clock() >= self._busy_until
         more = False
         try:
             if self._committed - self._saved >= self._hub.settings.snapshot_entries:
@@ -109,8 +113,7 @@ class Upkeep:
         except StoreError as error:
             log.error("the log's upkeep failed: %s", error)
         if more or not idle:
-            self._seen = self._committed
-            self._timer = self._loop.call_later(_PAUSE, self._look)
+            self._timer = self._loop.call_later(_STEP if more else _PAUSE, self._look)
 
     def _complain(self) -> None:
         if self._loop.clock() >= self._quiet_until:

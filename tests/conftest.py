@@ -17,9 +17,11 @@ from hypothesis import settings
 
 REQUIRE_ALL = bool(os.environ.get("SELCHAT_REQUIRE_ALL"))
 
-# A program that is started in the background, without a terminal, is told to ignore Ctrl-C, and so
-# would be all that it starts. Ours are to be interrupted.
+# A program that is started in the background, without a terminal, is told to ignore some signals,
+# and so would be all that it starts. Ours are to be interrupted.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # No deadline: a busy machine is no bug. In CI the same examples each time, so that a red build
 # is red for what was pushed; at a desk new ones each time, which is how new bugs are found.

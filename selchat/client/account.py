@@ -27,6 +27,7 @@ class Run(Protocol):
 
     name: str
     person: bool
+    online: bool
     loop: Loop
     state: State
 
@@ -193,6 +194,12 @@ class Account:
         """
         word, *given = line.split() or [""]
         match word.lower(), given:
+            case "/register", _ if self._name:
+                self._refuse(f"{self._name} is registered already: /passwd changes its password")
+            case "/passwd", _ if not self._run.online:  # a proof is for one connection
+                self._refuse("there is no connection now: type it again when there is one")
+            case "/passwd", _ if self._run.person and not self._name:
+                self._refuse("you have no password yet: /register makes your name an account")
             case "/register", []:
                 self._new_password(lambda new: self._register(new, None))
             case "/register", [new] | [new, _]:

@@ -159,12 +159,12 @@ class Front(ABC):
         if not self.online and isinstance(event, events.Error | events.Challenge):
             self._not_welcomed(event)
             return
+        if isinstance(event, events.Welcome) and not self.account.welcomed(event):
+            return
         first = not self.state.user
         asked = self.state.pending.get(str(getattr(event, "id", None)))
         heard = self.state.told(event)
         if isinstance(event, events.Welcome):
-            if not self.account.welcomed(event):
-                return
             self.online = True
             self._tries = 0
             if first:

@@ -70,6 +70,7 @@ class Line(Front):
         self._question = ""  # a message that is sent if the user says so
         self._secret: Secret | None = None  # what is asked for and not shown
         self._listing = False  # whether another Tab lists what fits
+        self._told_target = ""
         self._reading = False
 
     def run(self) -> int:
@@ -102,6 +103,7 @@ class Line(Front):
 
     def go_on(self) -> None:
         """Send what was submitted, as far as the server keeps up."""
+        self._tell_target()
         while self._typed and len(self.state.pending) < _WINDOW and not self.full:
             if not self.state.user or self.quitting:
                 return
@@ -259,7 +261,6 @@ class Line(Front):
     # Sending
 
     def _send(self, line: str) -> None:
-        before = self.state.talk.target
         try:
             if line.strip().lower() == "/keys":
                 width = max(len(keys) for keys, _ in bindings.table())
@@ -270,8 +271,15 @@ class Line(Front):
                 self.send(self.state.said(line))
         except Refusal as refusal:
             self._output.tell(f"! {refusal.text}")
-        if self._output.linear and self.state.talk.target not in ("", before):
-            self._output.tell(f"* plain text goes to {self.state.talk.target} now")
+        self._tell_target()
+
+    def _tell_target(self) -> None:
+        """Where there is no prompt: say where plain text goes, if that has changed."""
+        target = self.state.talk.target
+        if self._output.linear and self.state.user and target != self._told_target:
+            self._told_target = target
+            if target:
+                self._output.tell(f"* plain text goes to {target} now")
 
     # Signals
 

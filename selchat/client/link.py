@@ -138,8 +138,8 @@ class Link:
         return self._usable and not self._over
 
     def binding(self) -> bytes | None:
-        """What binds a log-in to this connection; None without TLS."""
-        if not isinstance(self._stream, TlsStream):
+        """What binds a log-in to this connection; None without TLS, and without a connection."""
+        if not (self.reached and isinstance(self._stream, TlsStream)):
             return None
         return binding(self._stream.object.getpeercert(binary_form=True) or b"")
 

@@ -8,7 +8,7 @@ from selchat.errors import Refusal, Trimmed
 from selchat.hub.hub import Hub, Told
 from selchat.hub.state import Aim, Peer, Room, Session, User
 from selchat.model import commands, entries, events, names
-from selchat.model.clean import clean
+from selchat.model.clean import clean, plain
 from selchat.model.entries import Entry
 
 PAGE_TEXT = 131_072
@@ -69,7 +69,7 @@ def say_all(hub: Hub, session: Session, posts: commands.Posts) -> bool:
     ):
         return False
     for text in posts.texts:
-        if not text.isprintable() or (most and len(text) > most):
+        if not plain(text) or (most and len(text) > most):
             return False
     room, user, peer = aim.room, aim.user, session.peer
     but: tuple[Peer, ...] = ()
@@ -103,7 +103,7 @@ def checked(hub: Hub, text: str) -> str:
     """A message's text, clean. Refusal `empty`, `too-long` or `too-many-lines`."""
     settings = hub.settings
     most = settings.message_size
-    if text.isprintable() and text and not text.isspace() and (len(text) <= most or not most):
+    if plain(text) and text and not text.isspace() and (len(text) <= most or not most):
         return text  # there is nothing to clean, and no line ends in it
     text = clean(text)
     if not text or text.isspace():

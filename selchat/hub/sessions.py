@@ -151,7 +151,8 @@ def settle(hub: Hub) -> None:
     """
     for session in tuple(hub.state.sessions.values()):
         if session.peer is None and session.timer is None:
-            session.seen = session.seen or hub.log.newest
+            if session.present and not session.seen:
+                session.seen = hub.log.newest
             if session.token is None:
                 end(hub, session, events.LOST)
             else:

@@ -75,6 +75,14 @@ def clean(text: str) -> str:
     return (_RUN_OF_HANGUL if _HANGUL.search(text) else _RUN).sub(_cut, text)
 
 
+def plain(text: str) -> bool:
+    """Whether a text is as plain as most are: nothing of it has to be cleaned, and it is one line.
+
+    Others may be clean too: that takes longer to find out.
+    """
+    return text.isascii() and text.isprintable()
+
+
 def clean_line(text: str) -> str:
     """Like `clean`, for what must stay on one line (a topic): newlines become spaces."""
     return clean(text).replace("\n", " ")

@@ -6,14 +6,16 @@ import fcntl
 import os
 from pathlib import Path
 
-import platformdirs
-
 from selchat.errors import StartError
 
 
 def data_folder(setting: str | None) -> Path:
     """Where a server keeps its data: what the setting `data` says, else a folder of the user's."""
-    return Path(setting) if setting else platformdirs.user_data_path("selchat")
+    if setting:
+        return Path(setting)
+    import platformdirs  # late: most servers are told
+
+    return platformdirs.user_data_path("selchat")
 
 
 class Held:

@@ -33,6 +33,10 @@ SELECT rowid FROM search WHERE search MATCH ? AND rowid > ? AND rowid < ?
 ORDER BY rowid DESC LIMIT ?
 """
 
+_CHANGES = "SELECT total_changes()"
+_MERGE = 4
+"""Pages of the index that are merged at a time, in about a millisecond."""
+
 
 def index(db: sqlite3.Connection, most: int) -> int:
     """Take up to `most` entries more into the index; return how many are left for another time.
@@ -57,6 +61,28 @@ def index(db: sqlite3.Connection, most: int) -> int:
             db.execute("ROLLBACK")
         raise
     return newest - until
+
+
+def prepare(db: sqlite3.Connection) -> None:
+    """Leave the merging of the index to `merge`. Raises sqlite3.Error.
+
+    FTS5 would do it by itself, in the middle of an insert now and then, for 15 ms and longer.
+    """
+    found = db.execute("SELECT v FROM search_config WHERE k = 'automerge'").fetchone()
+    if found != (0,):
+        db.execute("INSERT INTO search (search, rank) VALUES ('automerge', 0)")
+
+
+def merge(db: sqlite3.Connection) -> bool:
+    """Merge some of the parts that the index is in; whether there was anything to merge.
+
+    It keeps pace with `index` if it is called as often (fts5.html, section 6.9). Raises
+    sqlite3.Error.
+    """
+    (before,) = db.execute(_CHANGES).fetchone()
+    db.execute("INSERT INTO search (search, rank) VALUES ('merge', ?)", (_MERGE,))
+    (after,) = db.execute(_CHANGES).fetchone()
+    return bool(after - before > 1)
 
 
 _HOLDS = "SELECT count(*) FROM search WHERE search MATCH ? AND rowid = ?"

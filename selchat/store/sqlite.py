@@ -55,20 +55,19 @@ _BUSY = 0.2
 """Seconds to wait for another program that writes to the file, which none should: all wait."""
 
 _CHECKPOINT = 4 * 2**20
-"""Bytes of write-ahead log at which an idle moment is used for a checkpoint."""
+"""Bytes of write-ahead log at which a checkpoint is made, in 2 to 4 ms: each page that is read is
+looked for there. It syncs twice, which is little after so many commits."""
 
-_CHECKPOINT_BUSY = 64 * 2**20
-"""Bytes at which one is made without an idle moment: each page that is read is looked for there."""
+_INDEX = 50
+"""Entries taken into the index for search at a time: 1 or 2 ms, with its merging. When so many are
+not in it, they are taken without an idle moment."""
 
-_INDEX = 500
-"""Entries taken into the index for search in an idle moment: about 6 ms."""
-
-_INDEX_NOW = 2_000
+_INDEX_NOW = 200
 """Entries taken into it before an answer, at most, so that what was just said is found."""
 
-_INDEX_BUSY = 50_000
-"""Entries not in it at which some are taken without an idle moment. An entry takes twice as long as
-the rest of the work for it, so who is busy puts it off."""
+_BEHIND, _FAR_BEHIND = 10_000, 100_000
+"""Entries not in it between which it waits for an idle moment: more are said than it could keep up
+with, and each takes twice as long as all else that is done for it."""
 
 _DAMAGED = "the log is damaged: stop the server and restore a backup"
 
@@ -106,6 +105,7 @@ class SqliteLog:
         self._held = Held(folder)
         self._path = folder / FILE
         self.stats = Stats()
+        self._synchronous = f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}"
         self._pending: list[Entry] = []
         self._pending_posts: dict[tuple[int, str], Entry] = {}
         self._correcting = False  # whether there is a correction among what is pending
@@ -117,8 +117,9 @@ class SqliteLog:
             try:
                 self._db = _open(self._path)
                 undo.callback(self._db.close)
-                _configure(self._db, full)
+                _configure(self._db, self._synchronous)
                 migrate(self._db)
+                search.prepare(self._db)
                 self.id = self._kept("id", 8)
                 self.secret = bytes.fromhex(self._kept("secret", 32))
                 newest = self._db.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()
@@ -397,16 +398,32 @@ class SqliteLog:
 
     def tidy(self, idle: bool) -> bool:
         """See `Log`: takes entries into the index, and the write-ahead log into the file."""
+        enough = 0 if idle else _INDEX
         try:
-            left = search.unindexed(self._db)
-            if left > (0 if idle else _INDEX_BUSY):
-                left = search.index(self._db, _INDEX)
-            size = self._path.with_name(WAL).stat().st_size
-            if size > (_CHECKPOINT if idle else _CHECKPOINT_BUSY):
+            if self._path.with_name(WAL).stat().st_size > _CHECKPOINT:
                 self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            left = search.unindexed(self._db)
+            if not idle and (left <= enough or _BEHIND < left < _FAR_BEHIND):
+                return False
+            return self._index_step() > enough
         except (sqlite3.Error, OSError) as error:
             raise StoreError(why(error)) from error
-        return left > 0
+
+    def _index_step(self) -> int:
+        """See to the index for a moment; how much is left to do.
+
+        It is not synced by itself: after a power cut, what was lost of the index is made again.
+        """
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            left = search.index(self._db, _INDEX)
+            left += search.merge(self._db)
+            self._db.execute("COMMIT")
+        finally:
+            self._rollback()  # nothing, where all went well
+            self._db.execute(self._synchronous)
+        return left
 
     def trim(self, before: int, keep: int, alive: Callable[[int], bool]) -> Iterator[int]:
         """See `Log`."""
@@ -441,12 +458,11 @@ def _open(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, cached_statements=256, timeout=_BUSY)
 
 
-def _configure(db: sqlite3.Connection, full: bool) -> None:
+def _configure(db: sqlite3.Connection, synchronous: str) -> None:
     db.execute("PRAGMA journal_mode = WAL")
-    db.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
+    db.execute(synchronous)
     db.execute("PRAGMA wal_autocheckpoint = 0")
-    # After a checkpoint the file is cut to that, so its size says how much there is to do.
-    db.execute(f"PRAGMA journal_size_limit = {_CHECKPOINT}")
+    db.execute(f"PRAGMA journal_size_limit = {_CHECKPOINT}")  # so that its size says what is due
     db.execute("PRAGMA secure_delete = ON")  # what was deleted is not to be found in the file
     db.execute("PRAGMA temp_store = MEMORY")
     db.execute(f"PRAGMA cache_size = -{_CACHE}")

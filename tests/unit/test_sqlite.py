@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ import pytest
 from selchat.errors import StartError, StoreError
 from selchat.model import events
 from selchat.model.entries import Entry
+from selchat.store import search
 from selchat.store.schema import MIGRATIONS
 from selchat.store.sqlite import FILE, SqliteLog
 from tests.unit.bad_disk import BROKEN, CORRUPT, FULL, READ_ONLY, UNREADABLE, BadDisk
@@ -128,6 +129,37 @@ def test_the_write_ahead_log_goes_into_the_file_in_idle_moments(
     assert len(list(log.entries())) == seq + 500
     again = open_log(crashed(log, folder, tmp_path / "copy"))
     assert len(list(again.entries())) == seq + 500
+
+
+def test_the_index_is_filled_and_merged_in_small_steps(open_log: Open, folder: Path) -> None:
+    log = open_log(full=False)
+    db = log._db
+    parts = "SELECT count(DISTINCT segid) FROM search_idx"
+    fill(log, *(entry(seq) for seq in range(1, 5_001)))
+    steps, left, most = 0, search.unindexed(db), 0
+    while left > 50:
+        assert log.tidy(idle=False) is (left > 100), "it says whether there is more"
+        done, left = left - search.unindexed(db), search.unindexed(db)
+        assert 0 < done <= 50
+        most = max(most, *db.execute(parts).fetchone())
+        steps += 1
+    assert most < 16, "at 16 of a kind FTS5 merges them all at once"
+    assert not log.tidy(idle=False), "the rest can wait for an idle moment"
+    assert search.unindexed(db) == left
+    while log.tidy(idle=True):
+        steps += 1
+        assert steps < 500
+    assert search.unindexed(db) == 0
+
+
+def test_an_index_that_merges_by_itself_does_so_no_longer(open_log: Open, folder: Path) -> None:
+    open_log().close()
+    with closing(sqlite3.connect(folder / FILE)) as db:
+        db.execute("INSERT INTO search (search, rank) VALUES ('automerge', 4)")
+        db.commit()
+    log = open_log()
+    config = "SELECT v FROM search_config WHERE k = 'automerge'"
+    assert log._db.execute(config).fetchone() == (0,)
 
 
 def test_the_posts_of_a_session_are_remembered_until_it_is_gone_for_good(
