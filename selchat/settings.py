@@ -400,7 +400,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
             "minutes of a new one; otherwise 'selchat-server admin add NAME' makes admins."
         ),
     ] = False
-    server_password_file: Annotated[
+    join_password_file: Annotated[
         str | None,
         Meta(
             description="File whose first line is a password that guests have to know to come in.",
@@ -515,7 +515,7 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
     """What to say to `to`, in the place of an input."""
     password_file: str | None = None
     """File whose first line is the password of the account, where nobody is to be asked."""
-    server_password_file: str | None = None
+    join_password_file: str | None = None
     """File whose first line is the password of the server."""
 
 

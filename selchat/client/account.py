@@ -18,7 +18,7 @@ from selchat.model.clean import clean_line
 from selchat.model.commands import Command
 from selchat.model.events import Event
 
-_PASSWORDS = ("registered", "wrong-credential", "server-password-required", "wait")
+_PASSWORDS = ("registered", "wrong-credential", "join-password-required", "wait")
 """Codes of errors that another password may help against."""
 
 
@@ -133,13 +133,13 @@ class Account:
         """One is missing or wrong: use the next there is, or ask for it."""
         login = self._login
         self.checking = False
-        guest = error.code == "server-password-required" or (
+        guest = error.code == "join-password-required" or (
             error.code != "registered" and login.password is None
         )
         if guest and self._run.person:
-            self._ask(error.text, "Server password: ", self._use_server_password)
+            self._ask(error.text, "Server password: ", self._use_join_password)
         elif guest:
-            self._run.fail(f"{clean_line(error.text)} (--server-password-file)")
+            self._run.fail(f"{clean_line(error.text)} (--join-password-file)")
             self._run.loop.stop()
         elif self._given is not None and login.password is None:
             self._use_password(self._given)
@@ -181,8 +181,8 @@ class Account:
         self.checking = True
         self._run.hello_again()
 
-    def _use_server_password(self, password: str) -> None:
-        self._login.server_password = password
+    def _use_join_password(self, password: str) -> None:
+        self._login.join_password = password
         self.checking = True
         self._run.hello_again()
 

@@ -76,8 +76,8 @@ class Front(ABC):
         self._tries = 0
         self._unsure = 0  # lines that may have arrived, in a session that is no more
         self._done = False  # the server has agreed to the end
-        password, server_password = map(
-            secret_of, (options.password_file, options.server_password_file)
+        password, join_password = map(
+            secret_of, (options.password_file, options.join_password_file)
         )
         loop.on_tick_end(self._keep_later)
         addresses = resolve(options.host, options.port)
@@ -85,7 +85,7 @@ class Front(ABC):
         self._link = Link(loop, addresses, self, trust)
         safe = trust is not None or is_local(addresses)
         login = Login(options.host, options.port, Devices(), self._link.binding, safe)
-        login.server_password = server_password
+        login.join_password = join_password
         self.account = Account(self, login, password)
 
     def run(self) -> int:

@@ -109,7 +109,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
                 json=False,
                 tls=False,
                 password_file=files.get("password_file"),
-                server_password_file=files.get("server_password_file"),
+                join_password_file=files.get("join_password_file"),
             )
             loop = OneLoop(Clock())
             stack.callback(loop.close)
@@ -269,7 +269,7 @@ def test_no_password_does_either(start: Start) -> None:
     one.silent()
     assert one.failure == why
 
-    one = start(far=True, server_password_file=PASSWORD)
+    one = start(far=True, join_password_file=PASSWORD)
     one.silent()
     assert one.failure == why
 
@@ -359,13 +359,13 @@ def test_the_token_goes_with_the_name_whoever_changes_it(start: Start, devices: 
         ),
         (
             {},
-            events.Error(None, "server-password-required", "this server has a password"),
-            "this server has a password (--server-password-file)",
+            events.Error(None, "join-password-required", "this server has a password"),
+            "this server has a password (--join-password-file)",
         ),
         (
-            {"server_password_file": OTHER},
+            {"join_password_file": OTHER},
             events.Error(None, "wrong-credential", "that is not the password of this server"),
-            "that is not the password of this server (--server-password-file)",
+            "that is not the password of this server (--join-password-file)",
         ),
     ],
 )
