@@ -32,7 +32,7 @@ _LOOK_AGAIN = 1.0
 _SAY_AGAIN = 60.0
 """Seconds between two lines in the log that somebody is refused."""
 
-HANDSHAKES_A_TICK = 2
+HANDSHAKES_A_TICK = 1
 """Handshakes that are begun in a tick. Each takes a processor for about a millisecond, in which
 nobody else is served; the others wait for the next tick."""
 

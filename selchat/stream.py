@@ -39,7 +39,7 @@ _ACCEPT_AGAIN = 1.0
 """Seconds after which a paused listener tries again, should no stream of ours have closed."""
 
 
-_MUCH = 262_144
+_MUCH = 65_536
 """Bytes read in a tick after which only little is read of each further stream: a hundred that flood
 at once would otherwise hold up a tick by what they sent, of which most has to wait anyway."""
 
