@@ -140,8 +140,9 @@ class Delivery:
         reached is first in the next tick.
         """
         self._left = self.tick
-        if self._hungry:
-            self._left = max(self.crowded, _ALONE // len(self._hungry))
+        # Who only reads on waits for nobody's commands.
+        if waiting := sum(connection.catchup is None for connection in self._hungry):
+            self._left = max(self.crowded, _ALONE // waiting)
         hungry, self._hungry = iter(self._hungry), {}
         present = self._feed_pages(hungry)
         for turn in range(len(present)):
