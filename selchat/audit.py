@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Line(msgspec.Struct, omit_defaults=True):
-    """One line. `who` is a name, an address where nobody is logged in, or `operator`."""
+    """One line. `who` is a name, or in parentheses an address or the operator."""
 
     at: str
     who: str

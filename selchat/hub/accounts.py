@@ -22,6 +22,9 @@ from selchat.model.commands import Command
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+FIRST = "(first_admin)"
+"""Who acts in the audit log where that setting does."""
+
 
 def register(hub: Hub, session: Session, command: commands.Register) -> None:
     """Make the name of the session's user an account."""
@@ -46,8 +49,8 @@ def register(hub: Hub, session: Session, command: commands.Register) -> None:
         entry = hub.order(events.Registered, verifier, invitation, by=session)
         hub.note(user.name, "register")
         if first and settings.first_admin:
-            hub.order(events.Admin, user.id, True, "first_admin")
-            hub.note("first_admin", "admin add", user.name)
+            hub.order(events.Admin, user.id, True, FIRST)
+            hub.note(FIRST, "admin add", user.name)
         hub.done(session, command, entry)
 
     _verifier(hub, peer, command, command.verifier, command.password, with_verifier)

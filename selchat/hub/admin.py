@@ -16,8 +16,9 @@ from selchat.model.clean import clean_line
 _TEXT = 2_000
 """Characters of an announcement."""
 
-OPERATOR = "operator"
-"""Who acts in the audit log where the server's own user does, at its machine."""
+OPERATOR = "(operator)"
+"""Who acts in the audit log where the server's own user does, at its machine.
+In parentheses, as no name is."""
 
 
 def kill(hub: Hub, session: Session, command: commands.Kill) -> None:

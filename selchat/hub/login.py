@@ -201,7 +201,7 @@ def _challenge(
             _failed(hub, peer, name)
         raise
     peer.login = Login(hello, "proof", exchange)
-    hub.answer(peer, events.Challenge(command.id, answer), command)
+    hub.answer(peer, events.Challenge(answer, command.id), command)
 
 
 def prove(hub: Hub, peer: Peer, name: str, data: str) -> None:
@@ -300,11 +300,16 @@ def _wait(hub: Hub, peer: Peer, name: str) -> None:
         return
     wait = hub.delays.wait(place(peer.address), names.key(name), hub.world.now() / 1000)
     if wait > 0:
-        raise Refusal("wait", f"too many wrong passwords: try again in {ceil(wait)} seconds")
+        raise Refusal("wait", f"too many wrong passwords: try again in {_seconds(wait)}")
+
+
+def _seconds(wait: float) -> str:
+    number = ceil(wait)
+    return "a second" if number == 1 else f"{number} seconds"
 
 
 def _failed(hub: Hub, peer: Peer, name: str) -> None:
     if hub.suspicions.allow(place(peer.address), hub.world.now() / 1000):
-        hub.note(peer.address, "wrong password", name)
+        hub.note(f"({peer.address})", "wrong password", name)
     if not peer.exempt:
         hub.delays.failed(place(peer.address), names.key(name), hub.world.now() / 1000)

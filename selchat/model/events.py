@@ -311,8 +311,8 @@ class Welcome(Event):
 class Challenge(Event):
     """The server's word in a log-in with a password (SCRAM, RFC 5802): answer it with `auth`."""
 
-    id: str | None
     data: str
+    id: str | None = None
 
 
 class Wanted(Event):

@@ -309,7 +309,7 @@ def test_after_a_wrong_password_one_waits_and_three_are_enough(serve: Start, fol
     one.sees("! the name or the password is wrong")
     one.prompts(ASKS)
     one.enters(OTHER)
-    one.sees("! too many wrong passwords: try again in 1 second")
+    one.sees("! too many wrong passwords: try again in a second")
     one.prompts(ASKS)
     one.enters(OTHER)
     assert "selchat-client: too many log-ins were refused: connect again" in one.ends(1)

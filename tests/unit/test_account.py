@@ -158,7 +158,7 @@ def test_a_log_in_by_password_is_bound_to_the_certificate_and_makes_a_device(
     assert (hello.device, hello.token) == (None, None)
     assert hello.auth is not None
     assert hello.auth.startswith("p=tls-server-end-point,,")
-    one.hears(events.Challenge(None, exchange.first(hello.auth)))
+    one.hears(events.Challenge(exchange.first(hello.auth)))
     proof = exchange.final(one.sends(commands.Auth).data)
     one.hears(account(proof))
     assert one.failure is None
@@ -192,9 +192,7 @@ def test_a_challenge_that_is_none_is_not_answered(start: Start, challenge: str) 
     one = start()
     nonce = proving(one)
     salt = "MDEyMzQ1Njc4OWFiY2RlZg=="
-    one.hears(
-        events.Challenge(None, challenge.replace("{nonce}", f"{nonce}x").replace("{salt}", salt))
-    )
+    one.hears(events.Challenge(challenge.replace("{nonce}", f"{nonce}x").replace("{salt}", salt)))
     one.silent()
     assert one.failure is not None
     assert one.loop.stopped  # type: ignore[attr-defined]
@@ -209,7 +207,7 @@ def test_who_does_not_show_to_know_the_password_is_not_the_server(
     nonce = proving(one)
     if challenged:
         data = f"r={nonce}x,s=MDEyMzQ1Njc4OWFiY2RlZg==,i=100000"
-        one.hears(events.Challenge(None, data))
+        one.hears(events.Challenge(data))
         one.sends(commands.Auth)
     one.hears(account(proof))
     one.silent()
@@ -222,9 +220,9 @@ def test_a_second_challenge_is_not_answered(start: Start) -> None:
     one = start()
     nonce = proving(one)
     data = f"r={nonce}x,s=MDEyMzQ1Njc4OWFiY2RlZg==,i=100000"
-    one.hears(events.Challenge(None, data))
+    one.hears(events.Challenge(data))
     one.sends(commands.Auth)
-    one.hears(events.Challenge(None, data))
+    one.hears(events.Challenge(data))
     one.silent()
     assert one.failure is not None
 
@@ -232,7 +230,7 @@ def test_a_second_challenge_is_not_answered(start: Start) -> None:
 def test_a_challenge_that_nobody_asked_for_is_not_answered(start: Start) -> None:
     one = start()
     one.sends(commands.Hello)
-    one.hears(events.Challenge(None, "r=x,s=MDEyMzQ1Njc4OWFiY2RlZg==,i=100000"))
+    one.hears(events.Challenge("r=x,s=MDEyMzQ1Njc4OWFiY2RlZg==,i=100000"))
     one.silent()
     assert one.failure == "h port 1: the server answers what it was not asked"
 
@@ -442,7 +440,7 @@ def test_a_wrong_old_password_changes_nothing(start: Start) -> None:
     assert one.account.command(f"/passwd {OTHER} {PASSWORD}")
     auth = one.sends(commands.Auth)
     exchange = server()
-    one.hears(events.Challenge(auth.id, exchange.first(auth.data)))
+    one.hears(events.Challenge(exchange.first(auth.data), auth.id))
     passwd = one.sends(commands.Passwd)
     assert passwd.proof is not None
     with pytest.raises(Exception, match="wrong"):
@@ -452,7 +450,7 @@ def test_a_wrong_old_password_changes_nothing(start: Start) -> None:
 
     assert one.account.command(f"/passwd {PASSWORD} {OTHER}")
     auth, exchange = one.sends(commands.Auth), server()
-    one.hears(events.Challenge(auth.id, exchange.first(auth.data)))
+    one.hears(events.Challenge(exchange.first(auth.data), auth.id))
     passwd = one.sends(commands.Passwd)
     assert passwd.proof is not None
     assert exchange.final(passwd.proof)

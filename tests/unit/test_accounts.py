@@ -354,7 +354,7 @@ def test_who_guesses_wrong_waits_longer_each_time_and_the_owner_does_not() -> No
         stage.advance(delay - 0.5)
         (refusal,) = prove(stage, "eve", "alice")
         assert refusal["code"] == "wait"
-        assert refusal["text"] == "too many wrong passwords: try again in 1 seconds"
+        assert refusal["text"] == "too many wrong passwords: try again in a second"
         # From the same address another account is not concerned, nor this one from another.
         assert prove(stage, "eve", "nobody", OTHER)[-1]["code"] in ("wrong-credential", "wait")
         stage.address = "127.0.0.9"
@@ -370,7 +370,7 @@ def test_the_delay_is_for_text_and_for_the_old_password_too() -> None:
     stage.say("eve", "alice", "wrong-one")
     assert stage.get("eve") == [ASKED, WRONG]
     stage.say("eve", PASSWORD)
-    assert stage.get("eve") == ["! too many wrong passwords: try again in 1 seconds"]
+    assert stage.get("eve") == ["! too many wrong passwords: try again in a second"]
     stage.advance(1.1)
     stage.say("eve", PASSWORD)
     assert stage.get("eve")[0].startswith("* welcome alice")
@@ -390,7 +390,7 @@ def test_guesses_that_come_at_once_are_not_all_looked_at() -> None:
     stage.settle()
     said = [stage.get(f"eve{number}")[1] for number in range(5)]
     assert said[0] == WRONG
-    assert said[1:] == ["! too many wrong passwords: try again in 1 seconds"] * 4
+    assert said[1:] == ["! too many wrong passwords: try again in a second"] * 4
 
 
 def test_guesses_by_scram_that_come_at_once_are_not_all_looked_at() -> None:

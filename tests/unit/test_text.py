@@ -244,7 +244,7 @@ RENDERED: list[tuple[Event, list[str]]] = [
         events.Deleted(2, AT, "#room", 1, "al", "bob"),
         ["* al deleted a message of bob in #room"],
     ),
-    (events.Challenge("1", "r=x"), []),
+    (events.Challenge("r=x", "1"), []),
     (events.Remembered("1", "token"), []),
     (
         events.Sessions(
