@@ -329,7 +329,7 @@ def client_parser() -> _Parser:
         help="the first line of FILE is the password of your account (default: asked, once)",
     )
     parser.add_argument(
-        "--server-password-file",
+        "--join-password-file",
         metavar="FILE",
         help="the first line of FILE is the password of the server, where it has one",
     )
@@ -399,7 +399,7 @@ def _client(arguments: Sequence[str] | None) -> int:
         to=to,
         message=" ".join(message) if message else None,
         password_file=given.password_file or profile.password_file,
-        server_password_file=given.server_password_file or profile.server_password_file,
+        join_password_file=given.join_password_file or profile.join_password_file,
     )
 
     from selchat.client import plain

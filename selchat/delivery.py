@@ -31,9 +31,9 @@ TICK = 1_000
 nobody waits for a turn. It came together, so it is done in the order in which it came, with one
 commit; and it makes no more answers than one connection may have waiting."""
 
-CROWDED = 25
-"""What they may while somebody waits. So many messages take some 2 ms, and that is for how long who
-asks for little waits, however many ask for much."""
+CROWDED = 20
+"""What they may while somebody waits. So many messages take less than a millisecond, and for some
+such ticks who asks for little waits, however many ask for much."""
 
 _ALONE = 200
 """What one who waits alone may, and few share: fewer and larger commits do more."""

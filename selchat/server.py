@@ -84,7 +84,7 @@ class Server:
             self.log = _open_log(settings)
             undone.callback(self.log.close)
             self.tls = _open_tls(settings)
-            password = _server_password(settings)
+            password = _join_password(settings)
             undone.pop_all()
         self._deriver = Deriver(self.loop)
         self.hub = Hub(self.log, settings, _World(self.loop, self._deriver))
@@ -310,17 +310,17 @@ def _open_tls(settings: ServerSettings) -> Tls | None:
     return Tls(folder, settings.cert, settings.key)
 
 
-def _server_password(settings: ServerSettings) -> str | None:
-    path = settings.server_password_file
+def _join_password(settings: ServerSettings) -> str | None:
+    path = settings.join_password_file
     if path is None:
         return None
     try:
         lines = Path(path).read_text("utf-8").splitlines()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise StartError(f"server_password_file: {path} cannot be read: {why}") from None
+        raise StartError(f"join_password_file: {path} cannot be read: {why}") from None
     if not lines or not lines[0].strip():
-        raise StartError(f"server_password_file: the first line of {path} is empty: write one")
+        raise StartError(f"join_password_file: the first line of {path} is empty: write one")
     return lines[0].strip()
 
 

@@ -7,6 +7,7 @@ field. Where the values come from, and what wins, is the subject of sources.py.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Final, Literal, get_args, get_origin
 
 from msgspec import Meta, Struct
@@ -399,7 +400,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
             "minutes of a new one; otherwise 'selchat-server admin add NAME' makes admins."
         ),
     ] = False
-    server_password_file: Annotated[
+    join_password_file: Annotated[
         str | None,
         Meta(
             description="File whose first line is a password that guests have to know to come in.",
@@ -514,7 +515,7 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
     """What to say to `to`, in the place of an input."""
     password_file: str | None = None
     """File whose first line is the password of the account, where nobody is to be asked."""
-    server_password_file: str | None = None
+    join_password_file: str | None = None
     """File whose first line is the password of the server."""
 
 
@@ -535,6 +536,7 @@ class SettingRow(Struct, frozen=True, kw_only=True):
     """The annotated type, for msgspec."""
 
 
+@cache
 def documentation() -> tuple[SettingRow, ...]:
     """Every server setting, in the order of `ServerSettings`."""
     return tuple(_row(field) for field in fields(ServerSettings))

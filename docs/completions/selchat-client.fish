@@ -14,5 +14,5 @@ complete -c selchat-client -l fingerprint -x -d 'the server\'s certificate has t
 complete -c selchat-client -l no-tls -d 'no encryption'
 complete -c selchat-client -l patience -x -d 'how long to try to reach a server that was lost'
 complete -c selchat-client -l password-file -r -F -d 'the first line of FILE is the password of your account'
-complete -c selchat-client -l server-password-file -r -F -d 'the first line of FILE is the password of the server, where it has one'
+complete -c selchat-client -l join-password-file -r -F -d 'the first line of FILE is the password of the server, where it has one'
 complete -c selchat-client -l config -r -F -d 'TOML file with profiles'

@@ -49,7 +49,7 @@ complete -c selchat-server -l list-limit -x -d 'Most names or rooms that one ans
 complete -c selchat-server -l guests -x -d 'Whether who has no account may talk'
 complete -c selchat-server -l registration -x -a 'open invite closed' -d 'Who may make an account'
 complete -c selchat-server -l first-admin -x -d 'Whether who registers first is an admin of the server'
-complete -c selchat-server -l server-password-file -r -F -d 'File whose first line is a password that guests have to know to come in'
+complete -c selchat-server -l join-password-file -r -F -d 'File whose first line is a password that guests have to know to come in'
 complete -c selchat-server -l device-lifetime -x -d 'How long a client may log in without a password after it last did so'
 complete -c selchat-server -l accounts -x -d 'Accounts there may be'
 complete -c selchat-server -l sessions-per-account -x -d 'Sessions that one account may have at a time, and clients that it may have remembered'

@@ -18,7 +18,7 @@ from selchat.model.clean import clean_line
 from selchat.model.commands import Command
 from selchat.model.events import Event
 
-_PASSWORDS = ("registered", "wrong-credential", "server-password-required", "wait")
+_PASSWORDS = ("registered", "wrong-credential", "join-password-required", "wait")
 """Codes of errors that another password may help against."""
 
 
@@ -111,7 +111,11 @@ class Account:
         if not self._login.welcomed(event):
             self._run.objected("it does not know your password, so it is not the right server")
             return False
-        self._name = event.user if event.account else ""
+        if event.account:
+            self._name = self._name or event.user
+            self._follow(event.user)
+        else:
+            self._name = ""
         if event.account and by_password and self._run.person:
             self._remember()
         if self._changing:
@@ -129,13 +133,13 @@ class Account:
         """One is missing or wrong: use the next there is, or ask for it."""
         login = self._login
         self.checking = False
-        guest = error.code == "server-password-required" or (
+        guest = error.code == "join-password-required" or (
             error.code != "registered" and login.password is None
         )
         if guest and self._run.person:
-            self._ask(error.text, "Server password: ", self._use_server_password)
+            self._ask(error.text, "Server password: ", self._use_join_password)
         elif guest:
-            self._run.fail(f"{clean_line(error.text)} (--server-password-file)")
+            self._run.fail(f"{clean_line(error.text)} (--join-password-file)")
             self._run.loop.stop()
         elif self._given is not None and login.password is None:
             self._use_password(self._given)
@@ -177,8 +181,8 @@ class Account:
         self.checking = True
         self._run.hello_again()
 
-    def _use_server_password(self, password: str) -> None:
-        self._login.server_password = password
+    def _use_join_password(self, password: str) -> None:
+        self._login.join_password = password
         self.checking = True
         self._run.hello_again()
 
@@ -187,6 +191,12 @@ class Account:
     def _remember(self) -> None:
         """Have this client logged in by itself the next time."""
         self._run.state.wonder(commands.Remember())
+
+    def _follow(self, name: str) -> None:
+        """Keep what is kept under the account's name, which may have become another."""
+        if self._name and name != self._name:
+            self._login.renamed(self._name, name)
+            self._name = name
 
     def command(self, line: str) -> bool:
         """Carry out a line that is about the user's password, if it is one: passwords are made
@@ -270,12 +280,10 @@ class Account:
 
     def told(self, event: Event, asked: Command | None) -> None:
         """See to what follows from an answer to `asked` that is about the account."""
+        self._follow(self._run.state.user)
         match event, asked:
             case events.Remembered(), commands.Remember():
                 self._login.remembered(self._run.name, event.device)
-            case events.Ok(), commands.Nick() if self._name:
-                self._login.renamed(self._name, asked.name)
-                self._name = asked.name
             case ((events.Ok() | events.Error()), commands.Passwd()):
                 self._changing = False
                 if isinstance(event, events.Ok) and self._run.person:

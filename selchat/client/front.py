@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from random import uniform
 
 from selchat.client.account import Account
@@ -75,8 +76,8 @@ class Front(ABC):
         self._tries = 0
         self._unsure = 0  # lines that may have arrived, in a session that is no more
         self._done = False  # the server has agreed to the end
-        password, server_password = map(
-            _secret_of, (options.password_file, options.server_password_file)
+        password, join_password = map(
+            secret_of, (options.password_file, options.join_password_file)
         )
         loop.on_tick_end(self._keep_later)
         addresses = resolve(options.host, options.port)
@@ -84,7 +85,7 @@ class Front(ABC):
         self._link = Link(loop, addresses, self, trust)
         safe = trust is not None or is_local(addresses)
         login = Login(options.host, options.port, Devices(), self._link.binding, safe)
-        login.server_password = server_password
+        login.join_password = join_password
         self.account = Account(self, login, password)
 
     def run(self) -> int:
@@ -397,18 +398,20 @@ def readable(argument: str) -> str:
     return argument.encode(errors="replace").decode()
 
 
-def _secret_of(path: str | None) -> str | None:
+def secret_of(path: str | None) -> str | None:
     """The first line of a file. Raises `StartError`."""
     if path is None:
         return None
     try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123  (a path as it was given)
+        with Path(path).expanduser().open(encoding="utf-8") as file:  # `~` of a profile
             secret = file.readline().rstrip("\r\n")
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it is not UTF-8"
+    except (OSError, ValueError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or (
+            "it is not UTF-8" if isinstance(error, ValueError) else "there is no such home folder"
+        )
         raise StartError(f"the password file {readable(path)} cannot be read: {why}") from None
     if not secret:
-        raise StartError(f"the first line of the password file {readable(path)} is empty")
+        raise StartError(f"the password file {readable(path)} has an empty first line")
     return secret
 
 

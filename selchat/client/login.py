@@ -22,7 +22,7 @@ class Login:
     """What one user has to log in with, to one server.
 
     `password` is used for the next log-in, and forgotten after it if a device token came of it;
-    `server_password` is for servers where guests need one.
+    `join_password` is for servers where guests need one.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Login:
         self._exchange: scram.Client | None = None
         self._change: tuple[scram.Client, scram.Verifier] | None = None
         self.password: str | None = None
-        self.server_password: str | None = None
+        self.join_password: str | None = None
 
     def hello(self, hello: commands.Hello) -> commands.Hello:
         """Add to a `hello` what proves who its user is. Raises `Refusal`: `bad-password`, or
@@ -52,9 +52,9 @@ class Login:
         self._exchange = None
         if hello.token is not None:
             return hello
-        if self.password is not None or self.server_password is not None:
+        if self.password is not None or self.join_password is not None:
             self._check_way()
-        hello.server_password = self.server_password
+        hello.join_password = self.join_password
         if self.password is not None:
             self._exchange = scram.Client(hello.user, self.password, self._binding())
             hello.auth = self._exchange.first()

@@ -43,7 +43,7 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str | None,
         Meta(description="File whose first line is your password; it is asked unless it is set."),
     ] = None
-    server_password_file: Annotated[
+    join_password_file: Annotated[
         str | None, Meta(description="The same for the password of the server.")
     ] = None
 

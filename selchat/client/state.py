@@ -300,9 +300,9 @@ class State:
                 self._refused(event, command)
                 refused = command if isinstance(command, commands.Post | commands.Me) else None
                 return Heard(render(event), refused=refused)
-            case events.Joined() if names.key(event.user) == names.key(self.user):
+            case events.Joined() if self._is_me(event.user):
                 self.talk.enter(event.room)
-            case events.Left() if names.key(event.user) == names.key(self.user):
+            case events.Left() if self._is_me(event.user):
                 key = names.key(event.room)
                 self._seen[key] = event.seq
                 # What is caught up with is older than the welcome, which knew the rooms.
@@ -331,6 +331,9 @@ class State:
             if rooms and not self.talk.current:
                 self.talk.turn_to("#" + rooms[-1])
 
+    def _is_me(self, user: str) -> bool:
+        return names.key(user) == names.key(self.user)
+
     def _answered(self, identity: str | None) -> Command | None:
         """Take the command that an event answers off what is pending."""
         if identity is None:
@@ -348,6 +351,9 @@ class State:
                 self.token, self.log, self.after = event.token, event.log, event.seq
         elif isinstance(event, events.Fact | events.Ok):
             self.after = max(self.after, event.seq or 0)
+            # By another session of the user. What is older than the welcome, that knew already.
+            if isinstance(event, events.Renamed) and event.seq > self._welcomed_at:
+                self.user = event.name if self._is_me(event.user) else self.user
 
     def _done(self, command: Command, seq: int | None) -> None:
         match command:

@@ -94,7 +94,7 @@ def secret(hub: Hub, peer: Peer, command: commands.Secret) -> None:
         raise Refusal("not-logged-in", "say who you are first")
     peer.expect_secret(True)  # the next line too, unless this one is right
     if login.wanted == "server":
-        _check_server_password(hub, peer, command.text)
+        _check_join_password(hub, peer, command.text)
         peer.login = None
         peer.expect_secret(False)
         sessions.open_guest(hub, peer, login.command, login.command)
@@ -119,19 +119,19 @@ def _guest(hub: Hub, peer: Peer, command: commands.Hello) -> None:
         raise Refusal("account-required", "only who has an account may talk here: ask its operator")
     if hub.password is not None:
         hub.free_name(command.user)
-        if command.server_password is not None:
-            _check_server_password(hub, peer, command.server_password)
+        if command.join_password is not None:
+            _check_join_password(hub, peer, command.join_password)
         elif peer.bare and peer.safe:
             peer.login = Login(command, "server")
             peer.expect_secret(True)
             hub.answer(peer, events.Wanted("server"), command)
             return
         else:
-            raise Refusal("server-password-required", "this server has a password: give it, too")
+            raise Refusal("join-password-required", "this server has a password: give it, too")
     sessions.open_guest(hub, peer, command, command)
 
 
-def _check_server_password(hub: Hub, peer: Peer, given: str) -> None:
+def _check_join_password(hub: Hub, peer: Peer, given: str) -> None:
     if not peer.safe:
         raise Refusal("tls-required", "a password is taken over TLS only: connect with it")
     _wait(hub, peer, "")

@@ -42,7 +42,7 @@ class Hello(Command):
     `after` and the `log` that the welcome named.
 
     Who is registered logs in with the `device` that the server made for this client, or with its
-    password: `auth` is then the first word of SCRAM (client-first-message). `server_password` is
+    password: `auth` is then the first word of SCRAM (client-first-message). `join_password` is
     for a server that has one.
     """
 
@@ -53,7 +53,7 @@ class Hello(Command):
     log: str | None = None
     device: str | None = None
     auth: str | None = None
-    server_password: str | None = None
+    join_password: str | None = None
 
 
 class Auth(Command):

@@ -111,6 +111,7 @@ class SqliteLog:
         self._correcting = False  # whether there is a correction among what is pending
         self._written = 0  # how many of the pending ones are in the open transaction
         self._spoilt: sqlite3.Error | None = None  # why that transaction can only be undone
+        self._folded = False  # whether the last step of `tidy` was a checkpoint
         self._numbers: dict[str, int] = {}
         with ExitStack() as undo:
             undo.callback(self._held.release)
@@ -397,11 +398,14 @@ class SqliteLog:
             raise StoreError(why(error)) from error
 
     def tidy(self, idle: bool) -> bool:
-        """See `Log`: takes entries into the index, and the write-ahead log into the file."""
+        """See `Log`: takes entries into the index, or the write-ahead log into the file."""
         enough = 0 if idle else _INDEX
         try:
-            if self._path.with_name(WAL).stat().st_size > _CHECKPOINT:
+            size = self._path.with_name(WAL).stat().st_size
+            self._folded = size > _CHECKPOINT and not self._folded
+            if self._folded:
                 self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                return True  # that is enough for once
             left = search.unindexed(self._db)
             if not idle and (left <= enough or _BEHIND < left < _FAR_BEHIND):
                 return False

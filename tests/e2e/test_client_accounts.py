@@ -394,10 +394,10 @@ def test_an_invitation_is_asked_for_where_it_takes_one(serve: Start, folk: Folk)
     assert word.encode() not in one.raw
 
 
-def test_a_server_password_is_asked_for(serve: Start, folk: Folk, tmp_path: Path) -> None:
+def test_a_join_password_is_asked_for(serve: Start, folk: Folk, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text(f"{PASSWORD}\n")
-    server = serve("--server-password-file", str(secret))
+    server = serve("--join-password-file", str(secret))
     one = folk.start(server.port)
     one.prompts("Server password: ")
     one.enters(OTHER)
@@ -410,8 +410,8 @@ def test_a_server_password_is_asked_for(serve: Start, folk: Folk, tmp_path: Path
     code, out, err = folk.run(server.port, user="bot", typed="#ops hi\n")
     assert (code, out) == (1, "")
     assert err.count("\n") == 1
-    assert "--server-password-file" in err
-    arguments = ("--server-password-file", str(secret))
+    assert "--join-password-file" in err
+    arguments = ("--join-password-file", str(secret))
     code, out, err = folk.run(server.port, *arguments, user="bot", typed="#ops hi\n")
     assert (code, err) == (0, "")
 

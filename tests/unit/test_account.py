@@ -15,6 +15,7 @@ from selchat import scram
 from selchat.client import front as front_module
 from selchat.client.devices import Devices
 from selchat.client.state import State
+from selchat.errors import StartError
 from selchat.model import commands, events
 from selchat.model.commands import AnyCommand, Command
 from selchat.model.events import Event
@@ -108,7 +109,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
                 json=False,
                 tls=False,
                 password_file=files.get("password_file"),
-                server_password_file=files.get("server_password_file"),
+                join_password_file=files.get("join_password_file"),
             )
             loop = OneLoop(Clock())
             stack.callback(loop.close)
@@ -268,7 +269,7 @@ def test_no_password_does_either(start: Start) -> None:
     one.silent()
     assert one.failure == why
 
-    one = start(far=True, server_password_file=PASSWORD)
+    one = start(far=True, join_password_file=PASSWORD)
     one.silent()
     assert one.failure == why
 
@@ -318,6 +319,27 @@ def test_a_session_that_was_ended_is_not_gone_on_with(start: Start, code: str) -
     assert one.loop.stopped  # type: ignore[attr-defined]
 
 
+def test_the_token_goes_with_the_name_whoever_changes_it(start: Start, devices: Devices) -> None:
+    devices.save("h", 1, "alice", "d" * 43)
+    one = start()
+    one.sends(commands.Hello)
+    one.hears(account())
+    one.hears(events.Renamed(9, AT, "dev", "alice", "other"))
+    assert one.state.user == "alice", "that was another one, before"
+    one.hears(events.Renamed(12, AT, "dev", "alice", "lisa"))
+    assert (one.state.user, one.name) == ("lisa", "lisa")
+    assert devices.load("h", 1, "lisa") == "d" * 43
+    assert devices.load("h", 1, "alice") is None
+    one.link.open = False
+    one.ended("cut")
+    one.link.open = True
+    one.connected()
+    again = account()
+    again.user = "mona"
+    one.hears(again)
+    assert devices.load("h", 1, "mona") == "d" * 43
+
+
 # Without a person
 
 
@@ -337,13 +359,13 @@ def test_a_session_that_was_ended_is_not_gone_on_with(start: Start, code: str) -
         ),
         (
             {},
-            events.Error(None, "server-password-required", "this server has a password"),
-            "this server has a password (--server-password-file)",
+            events.Error(None, "join-password-required", "this server has a password"),
+            "this server has a password (--join-password-file)",
         ),
         (
-            {"server_password_file": OTHER},
+            {"join_password_file": OTHER},
             events.Error(None, "wrong-credential", "that is not the password of this server"),
-            "that is not the password of this server (--server-password-file)",
+            "that is not the password of this server (--join-password-file)",
         ),
     ],
 )
@@ -360,6 +382,20 @@ def test_a_script_ends_with_what_it_lacks(
     assert one.failure is not None
     assert why in one.failure
     assert OTHER not in one.failure
+
+
+def test_the_file_of_a_password_may_be_in_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "password").write_bytes(b" two words \r\nmore\n")
+    assert front_module.secret_of("~/password") == " two words "
+    for content in (b"", b"\n", b"\xff"):
+        (tmp_path / "password").write_bytes(content)
+        with pytest.raises(StartError, match="the password file ~/password"):
+            front_module.secret_of("~/password")
+    with pytest.raises(StartError, match="nobody-of-this-name"):
+        front_module.secret_of("~nobody-of-this-name/password")
 
 
 @pytest.mark.parametrize("line", ["/register", "/passwd", "/passwd one"])

@@ -422,7 +422,7 @@ def test_a_name_that_can_be_none_is_not_remembered() -> None:
 def test_guests_need_the_password_of_a_server_that_has_one(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_text("open sesame\nmore\n", encoding="utf-8")
-    stage = Stage(server_password_file=str(path))
+    stage = Stage(join_password_file=str(path))
     stage.play("""
         alice >> alice
         alice << * this server has a password: type it as the next line
@@ -431,12 +431,12 @@ def test_guests_need_the_password_of_a_server_that_has_one(tmp_path: Path) -> No
         alice >> open sesame
         alice << * welcome alice: /join ROOM enters a room, /help lists the commands, quit leaves
         bob >> {"type":"hello","user":"bob"}
-        bob << {"type":"error","code":"server-password-required","text":"this server has a password:
+        bob << {"type":"error","code":"join-password-required","text":"this server has a password:
             ..  give it, too"}
-        bob >> {"type":"hello","user":"bob","server_password":"open sesam"}
+        bob >> {"type":"hello","user":"bob","join_password":"open sesam"}
         bob << {"type":"error","code":"wrong-credential","text":"that is not the password of this
             ..  server: try again"}
-        bob >> {"type":"hello","user":"bob","server_password":"open sesame"}
+        bob >> {"type":"hello","user":"bob","join_password":"open sesame"}
         bob << {"type":"welcome","user":"bob","token":"token-1","seq":2,"log":"log",
             .. "version":"VERSION","line_limit":65536,"rooms":[]}
     """)
@@ -445,8 +445,8 @@ def test_guests_need_the_password_of_a_server_that_has_one(tmp_path: Path) -> No
 def test_an_account_needs_no_password_of_the_server(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_text("open sesame", encoding="utf-8")
-    stage = Stage(server_password_file=str(path))
-    hello = {"type": "hello", "user": "alice", "server_password": "open sesame"}
+    stage = Stage(join_password_file=str(path))
+    hello = {"type": "hello", "user": "alice", "join_password": "open sesame"}
     stage.say("alice", hello, {"type": "register", "verifier": verifier()})
     assert told(stage, "alice")[-1]["type"] == "ok"
     assert log_in(stage, "alice2", "alice")
@@ -455,9 +455,9 @@ def test_an_account_needs_no_password_of_the_server(tmp_path: Path) -> None:
 def test_the_servers_password_is_not_taken_in_plaintext_from_elsewhere(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_text("open sesame", encoding="utf-8")
-    stage = Stage(server_password_file=str(path))
+    stage = Stage(join_password_file=str(path))
     stage.address = "192.0.2.7"
-    hello = {"user": "bob", "server_password": "open sesame"}
+    hello = {"user": "bob", "join_password": "open sesame"}
     assert refused(stage, "bob", "hello", **hello) == "tls-required"
     stage.play("""
         eve >> eve

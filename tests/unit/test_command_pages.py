@@ -18,11 +18,13 @@ def test_every_flag_is_in_every_page(program: str) -> None:
     parser = command_pages.PROGRAMS[program]()
     flags = [flag for flag in parser._option_string_actions if flag.startswith("--")]
     assert len(flags) > 5
+    man, bash = command_pages.man(program), command_pages.bash(program).replace('"', " ")
+    zsh, fish = command_pages.zsh(), command_pages.fish(program)
     for flag in flags:
-        assert flag.replace("-", "\\-") in command_pages.man(program)
-        assert f" {flag} " in command_pages.bash(program).replace('"', " ")
-        assert f"'{flag}[" in command_pages.zsh()
-        assert f" -l {flag[2:]} " in command_pages.fish(program)
+        assert flag.replace("-", "\\-") in man
+        assert f" {flag} " in bash
+        assert f"'{flag}[" in zsh
+        assert f" -l {flag[2:]} " in fish
 
 
 @pytest.mark.parametrize(
