@@ -242,7 +242,7 @@ def run(settings: ServerSettings) -> int:
     # In the first tick: signals are taken care of by then, so whoever reads the ready line may
     # stop the server at once.
     server.loop.call_later(0, lambda: _announce(server))
-    # What there is by now stays: no collection of garbage has to go over it, for 20 ms and longer.
+    # What there is by now stays: no collection of garbage has to go over it, for 3 ms and longer.
     gc.collect()
     gc.freeze()
     return server.run()
