@@ -105,7 +105,7 @@ class Delivery:
                 else:
                     _finish(connection)
         run.give(self)
-        # Where there is something to tell, others wait: who reads on does not take half of the time.
+        # Where there is something to tell, others wait: who reads on does not take half the time.
         self._page = max(1, self._hub.settings.page // 2) if out else self._hub.settings.page
         self._feed()
 
