@@ -105,9 +105,8 @@ class Delivery:
                 else:
                     _finish(connection)
         run.give(self)
-        # Where there is something to tell, others wait: who reads on takes less of the time.
-        page = self._hub.settings.page
-        self._page = max(1, page // 2) if out else page
+        # Where there is something to tell, others wait: who reads on does not take half the time.
+        self._page = max(1, self._hub.settings.page // 2) if out else self._hub.settings.page
         self._feed()
 
     def fall_behind(self, connection: Connection, cursor: int) -> None:

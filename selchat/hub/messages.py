@@ -69,7 +69,8 @@ def say_all(hub: Hub, session: Session, posts: commands.Posts) -> bool:
     ):
         return False
     for text in posts.texts:
-        if not plain(text) or (most and len(text) > most):
+        clear = plain(text) or (clean(text) == text and "\n" not in text)
+        if not clear or (most and len(text) > most):
             return False
     room, user, peer = aim.room, aim.user, session.peer
     but: tuple[Peer, ...] = ()

@@ -1,6 +1,6 @@
 """Many clients in one process, that write as fast as a window lets them, or at a rate.
 
-Each message holds one `~`, with a number of 19 digits before it, so that a reader counts what it
+Each message holds one `^`, with a number of 19 digits before it, so that a reader counts what it
 got without looking at lines. What a server lost, repeated or put out of order is an error.
 """
 
@@ -92,7 +92,7 @@ class Member:
         self._rest = b""
 
     def read(self) -> bytes:
-        """What came, to the last `~` in it."""
+        """What came, to the last `^` in it."""
         data = b""
         try:
             data = self.socket.recv(_CHUNK)
@@ -105,7 +105,7 @@ class Member:
 
     def numbers(self, data: bytes) -> list[int]:
         """The numbers of the messages in what came."""
-        *parts, self._rest = (self._rest + data).split(b"~")
+        *parts, self._rest = (self._rest + data).split(b"^")
         self._rest = self._rest[-64:]
         return [int(part[-19:]) for part in parts]
 
@@ -259,7 +259,7 @@ class Swarm:
             self._say(group, writer, number, padding)
 
     def _say(self, group: Group, writer: Member, number: int, padding: str) -> None:
-        line = writer.proto.say(group.to, f"{number:019}~{padding}")
+        line = writer.proto.say(group.to, f"{number:019}^{padding}")
         writer.unsent += line.encode() + b"\n"
         writer.written += 1
         group.sent += 1
@@ -280,7 +280,7 @@ class Swarm:
             group = member.group
             if group is None:
                 continue  # a writer of a pair
-            count = data.count(b"~")
+            count = data.count(b"^")
             member.got += count
             group.got += count
             groups.add(group)

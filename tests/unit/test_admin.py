@@ -310,7 +310,7 @@ def test_what_was_done_to_whom_stands_in_the_audit_log(
         "root register",
         "(first_admin) admin add root",
         "alice register",
-        "127.0.0.1 wrong password alice",
+        "(127.0.0.1) wrong password alice",
         "root op alice #dev moderator",
         "root private #dev on",
         "alice mute bob #dev",

@@ -174,14 +174,18 @@ def test_a_tick_is_one_transaction_and_a_message_one_row(tmp_path: Path, to: str
 # on this way sees what it costs.
 
 
-@pytest.mark.parametrize(("to", "most"), [("#dev", 150), ("@t0", 160)])
-def test_a_message_takes_so_many_lines(to: str, most: int) -> None:
+@pytest.mark.parametrize(
+    ("to", "said", "most"),
+    [("#dev", "", 49), ("@t0", "", 59), ("#dev", "\x01", 131), ("@t0", "\x01", 136)],
+)
+def test_a_message_takes_so_many_lines(to: str, said: str, most: int) -> None:
+    """Of several that come together, and (with a control in it) looked at one by one."""
     stage = room_of(3)
     write(stage, 1, to=to)
     stage.tick()  # where it goes is known from now on
-    write(stage, 1, to=to)
+    write(stage, 1, to=f"{to} {said}")
     one = lines_run(stage.tick)
-    write(stage, 9, to=to)
+    write(stage, 9, to=f"{to} {said}")
     nine = lines_run(stage.tick)
     assert (nine - one) / 8 <= most
 
