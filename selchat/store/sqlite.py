@@ -81,8 +81,8 @@ _ALL = _COLUMNS + "WHERE seq > ? ORDER BY seq LIMIT ?"
 _ONE = _COLUMNS + "WHERE seq = ?"
 _PERSONAL = """
 WITH mine AS (
-    SELECT seq FROM entry WHERE user = ?1 AND seq > ?2
-    UNION ALL SELECT seq FROM entry WHERE other = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3
+    SELECT seq FROM entry WHERE user = ? AND seq > ?
+    UNION ALL SELECT seq FROM entry WHERE other = ? AND seq > ? ORDER BY seq LIMIT ?
 )
 SELECT fact, session, user, other, post_id, name, author
 FROM mine JOIN entry USING (seq) JOIN conversation ON conversation.id = conversation ORDER BY seq
@@ -287,7 +287,7 @@ class SqliteLog:
         found = self._ask("SELECT seq FROM trimmed WHERE user = ?", (user,))
         if found and after < found[0][0]:
             raise Trimmed(f"what concerns user {user} begins after {found[0][0]}", found[0][0])
-        return self._entries(_PERSONAL, (user, after, limit))
+        return self._entries(_PERSONAL, (user, after, user, after, limit))
 
     def find_post(self, session: int, post_id: str) -> Entry | None:
         """See `Log`."""

@@ -187,12 +187,12 @@ def test_the_operator_makes_admins_with_a_server_and_without(start: Start, tmp_p
     assert alice.event(type="error", id="a")["code"] == "not-allowed"
     lines = [json.loads(line) for line in (folder / "audit.log").read_text("utf-8").splitlines()]
     assert [f"{line['who']} {line['what']} {line.get('whom', '')}".strip() for line in lines] == [
-        "operator invite",
+        "(operator) invite",
         "alice register",
-        "operator admin add alice",
+        "(operator) admin add alice",
         "alice announce",
-        "operator admin remove alice",
-        "operator invite",
+        "(operator) admin remove alice",
+        "(operator) invite",
         "bob register",
     ]
     assert set(modes(folder).values()) == {0o600}
