@@ -268,7 +268,7 @@ class Connection:
         if self.unwanted is not None:
             self._stop_timer()
             self._last_words(*self.unwanted)
-        elif self._house.settings.tls == "required" and not (self.near or self.secured):
+        elif self._house.settings.tls == "required" and not self.safe:
             self._want_tls()
         else:
             self._commands = self._ask(self.tongue, data)

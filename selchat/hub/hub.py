@@ -275,9 +275,8 @@ class Hub:
                 assert item.command is not None
                 error = Error(item.command.id, refusal.code, refusal.text)
                 self.answer(item.peer, error, item.command)
-                if isinstance(
-                    item.command, Hello | Auth | Secret
-                ):  # whoever it is now, it can come again
+                if isinstance(item.command, Hello | Auth | Secret):
+                    # Whoever it is now, it can come again.
                     if item.peer.session is not None:
                         item.peer.session.attach(None)
                     self.close(item.peer)
