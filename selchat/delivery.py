@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import cast
 
 from selchat.connection import LEAST, Connection
@@ -22,6 +23,7 @@ from selchat.hub.hub import Answer, Hub, Resumed, Told
 from selchat.hub.messages import PAGE_TEXT, weight
 from selchat.hub.state import Peer, Session
 from selchat.model import events
+from selchat.model.commands import Command, Posts
 from selchat.wire import Tongue
 
 log = logging.getLogger(__name__)
@@ -76,38 +78,52 @@ class Delivery:
     def deliver(self) -> None:
         """Tell what there is to tell."""
         out, self._hub.out = self._hub.out, []
-        run = _Run(())
-        for item in out:
+        run: _Run | None = None
+        for item, after in pairwise((*out, None)):
             if isinstance(item, Told):
-                # However much comes in a tick, a reader is given only so much beyond its limit.
-                if item.peers is not run.peers or item.own is not run.own or run.weight > PAGE_TEXT:
-                    run.give(self)
-                    run = _Run(item.peers, item.own)
-                run.tell(item)
-                fact = run.facts[-1]
-                self._seq = fact.seq
-                if item.command is not None and item.asker is not None:
-                    connection = cast(Connection, item.asker)
-                    tongue = connection.tongue
-                    if tongue is not None and (line := tongue.posted(item.command.id, fact)):
-                        run.answer(connection, fact.seq, line)
+                more = isinstance(after, Told) and _alike(item, after)
+                if run is None and not more:
+                    self._tell(item)
+                else:
+                    run = run or _Run(item.peers, item.own)
+                    run.tell(item)
+                    self._seq = item.entry.fact.seq
+                    # However much comes in a tick, a reader is given only so much beyond its limit.
+                    if not more or run.weight > PAGE_TEXT:
+                        run.give(self)
+                        run = None
             elif isinstance(item, Answer):
                 connection = cast(Connection, item.peer)
-                line = _answer(connection, item)
-                if line:
-                    run.answer(connection, self._seq, line)
-            else:
-                run.give(self)
-                run = _Run(())
-                connection = cast(Connection, item.peer)
-                if isinstance(item, Resumed):
-                    self._resume(connection, item)
-                else:
-                    _finish(connection)
-        run.give(self)
+                if line := _answer(connection, item):
+                    _give_answer(connection, self._seq, line)
+            elif isinstance(item, Resumed):
+                self._resume(cast(Connection, item.peer), item)
+            elif item is not None:
+                _finish(cast(Connection, item.peer))
         # Where there is something to tell, others wait: who reads on does not take half the time.
         self._page = max(1, self._hub.settings.page // 2) if out else self._hub.settings.page
         self._feed()
+
+    def _tell(self, item: Told) -> None:
+        """Tell of an entry that no other goes with, as most are told."""
+        fact, but = item.entry.fact, item.but
+        self._seq = fact.seq
+        chunks: dict[type[Tongue], bytes] = {}
+        for connection in cast("tuple[Connection, ...]", item.peers):
+            if connection in but or connection.tongue is None:
+                continue
+            tongue = type(connection.tongue)
+            chunk = chunks.get(tongue)
+            if chunk is None:
+                chunk = chunks[tongue] = _encode(tongue, fact, item.own)
+            if connection.catchup is None and not connection.stream.full:
+                connection.stream.write(chunk)
+            else:
+                _give(self, connection, fact.first, chunk)
+        if item.command is not None and item.asker is not None:
+            asker = cast(Connection, item.asker)
+            if line := _stored(asker, item.command, fact):
+                _give_answer(asker, fact.seq, line)
 
     def fall_behind(self, connection: Connection, cursor: int) -> None:
         """From now on give that connection what comes after `cursor` from the log."""
@@ -209,12 +225,17 @@ class Delivery:
         return caught_up
 
 
+def _alike(one: Told, other: Told) -> bool:
+    """Whether both are told to the same in the same form."""
+    return one.peers is other.peers and one.own is other.own
+
+
 class _Run:
-    """Entries for the same peers, one behind the other, and the answers between them."""
+    """Entries for the same peers, one behind the other, and what their senders are answered."""
 
     __slots__ = ("_apart", "facts", "own", "peers", "weight")
 
-    def __init__(self, peers: tuple[Peer, ...], own: bool = False) -> None:
+    def __init__(self, peers: tuple[Peer, ...], own: bool) -> None:
         self.peers = peers
         self.own = own
         self.weight = 0
@@ -225,27 +246,22 @@ class _Run:
 
     def tell(self, item: Told) -> None:
         facts, apart = self.facts, self._apart
-        start = len(facts)
-        for entry in item.entries:
-            fact = entry.fact
-            facts.append(fact)
-            self.weight += weight(fact)
+        fact, place = item.entry.fact, len(facts)
+        facts.append(fact)
+        self.weight += weight(fact)
         for connection in cast("tuple[Connection, ...]", item.but):
-            piece = (start, len(facts), 0, b"")
-            if connection in apart:
-                apart[connection].append(piece)
-            else:
-                apart[connection] = [piece]
-
-    def answer(self, connection: Connection, seq: int, line: bytes) -> None:
-        place = len(self.facts)
-        self._apart.setdefault(connection, []).append((place, place, seq, line))
+            apart.setdefault(connection, []).append((place, place + 1, 0, b""))
+        if item.command is not None and item.asker is not None:
+            asker = cast("Connection", item.asker)
+            if line := _stored(asker, item.command, fact):
+                place += 1
+                apart.setdefault(asker, []).append((place, place, fact.seq, line))
 
     def give(self, delivery: Delivery) -> None:
         """Queue it for everybody."""
         facts, apart = self.facts, self._apart
         if facts:
-            first = facts[0].seq
+            first = facts[0].first
             lines: dict[type[Tongue], list[bytes]] = {}
             chunks: dict[type[Tongue], bytes] = {}
             for connection in cast("tuple[Connection, ...]", self.peers):
@@ -287,7 +303,7 @@ class _Run:
     def _give_slice(
         self, delivery: Delivery, connection: Connection, lines: list[bytes], start: int, end: int
     ) -> None:
-        first = self.facts[start].seq
+        first = self.facts[start].first
         _give(delivery, connection, first, b"".join(lines[start:end]))
 
 
@@ -323,6 +339,13 @@ def _encode(tongue: type[Tongue] | Tongue, event: events.Event, own: bool = Fals
         # Not what it says: that can be a secret.
         log.exception("an event of the kind %s could not be told", type(event).__name__)
         return b""
+
+
+def _stored(connection: Connection, command: Command | Posts, fact: events.Fact) -> bytes:
+    """What who posted it is told: nothing where several at once are no more than lines of text."""
+    if type(command) is Posts or connection.tongue is None:
+        return b""
+    return connection.tongue.posted(command.id, fact)
 
 
 def _answer(connection: Connection, item: Answer) -> bytes:

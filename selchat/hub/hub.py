@@ -25,7 +25,7 @@ from selchat.hub.throttle import Delays, Quota
 from selchat.model import entries, names
 from selchat.model.commands import Auth, Command, Hello, Posts, Secret
 from selchat.model.entries import Entry
-from selchat.model.events import AnyFact, Error, Event, Fact, Message, Ok
+from selchat.model.events import AnyFact, Error, Event, Fact, Message, Messages, Ok
 from selchat.settings import ServerSettings
 from selchat.store import Log
 
@@ -42,14 +42,13 @@ _GUESSES = 100
 
 
 class Told(Struct, gc=False):
-    """Entries, one behind the other, and the connections that are told of them: `peers` but those
-    of `but`.
+    """An entry, and the connections that are told of it: `peers` but those of `but`.
 
     `own` says that it is told to those whose user said it, from another session. `command` is the
-    post that the entry is, or the posts that they are, for whose `asker` it is done with that.
+    post that the entry is, or the posts that it is, for whose `asker` it is done with that.
     """
 
-    entries: Sequence[Entry]
+    entry: Entry
     peers: tuple[Peer, ...]
     but: tuple[Peer, ...] = ()
     own: bool = False
@@ -178,16 +177,15 @@ class Hub:
         self.state.apply(entry)
         return entry
 
-    def say_all(self, by: Session, aim: Aim, texts: list[str]) -> list[Entry]:
-        """As `say` for each of these. As messages change nothing, they are not applied."""
-        at, name, me, author = self.time(), by.user.name, by.id, by.user.id
-        to, conversation, users, append = aim.name, aim.conversation, aim.users, self.log.append
-        said: list[Entry] = []
-        for seq, text in enumerate(texts, self.log.newest + 1):
-            entry = Entry(Message(seq, at, to, name, text), conversation, users, me, None, author)
-            append(entry)
-            said.append(entry)
-        return said
+    def say_all(self, by: Session, aim: Aim, texts: list[str]) -> Entry:
+        """As `say` for each of these, of which there are two or more: they become one entry. As
+        messages change nothing, it is not applied.
+        """
+        log, user = self.log, by.user
+        fact = Messages(log.newest + len(texts), self.time(), aim.name, user.name, texts)
+        entry = Entry(fact, aim.conversation, aim.users, by.id, None, user.id)
+        log.append(entry)
+        return entry
 
     def order_in(
         self,
@@ -286,7 +284,7 @@ class Hub:
 
     def tell(self, entry: Entry, peers: tuple[Peer, ...], author: Peer | None) -> None:
         """Tell `peers` of an entry, but for `author`."""
-        self.out.append(Told([entry], peers, (author,) if author is not None else ()))
+        self.out.append(Told(entry, peers, (author,) if author is not None else ()))
 
     def note(self, who: str, what: str, whom: str = "", text: str = "") -> None:
         """Add a line to the audit log, when what it says is committed."""

@@ -55,22 +55,22 @@ def post(hub: Hub, session: Session, command: commands.Post | commands.Me) -> No
 
 
 def say_all(hub: Hub, session: Session, posts: commands.Posts) -> bool:
-    """Say several things at once, if nothing is to be checked that was not checked for the last
-    one, and no more people are told than then; False: say them one by one.
+    """Say several things at once, if nothing stands against any of them, and it is told to no more
+    people than the room, or the one user; False: say them one by one.
     """
-    aim, author, most = session.aim, session.user, hub.settings.message_size
+    author, texts = session.user, posts.texts
     if (
-        aim is None
-        or aim.changes != hub.state.changes
-        or aim.to != posts.to
-        or hub.failing is not None
+        hub.failing is not None
         or author.blockers
         or len(author.sessions) > 1
+        or not _as_they_are(texts, hub.settings.message_size)
     ):
         return False
-    for text in posts.texts:
-        clear = plain(text) or (clean(text) == text and "\n" not in text)
-        if not clear or (most and len(text) > most):
+    aim = session.aim
+    if aim is None or aim.changes != hub.state.changes or aim.to != posts.to:
+        try:
+            aim = session.aim = _aim(hub, author, posts.to)
+        except Refusal:
             return False
     room, user, peer = aim.room, aim.user, session.peer
     but: tuple[Peer, ...] = ()
@@ -81,8 +81,22 @@ def say_all(hub: Hub, session: Session, posts: commands.Posts) -> bool:
         peers = user.peers()
     else:
         return False
-    hub.out.append(Told(hub.say_all(session, aim, posts.texts), peers, but, False, peer, posts))
+    if len(texts) == 1:
+        entry = hub.say(session, aim, texts[0], False, None)
+    else:
+        entry = hub.say_all(session, aim, texts)
+    hub.out.append(Told(entry, peers, but, False, peer, posts))
     return True
+
+
+def _as_they_are(texts: list[str], most: int) -> bool:
+    """Whether these can be said as they are: each is one clean line of `most` characters or less
+    (0: of any number).
+    """
+    together = "".join(texts)
+    if not plain(together) and any("\n" in text or clean(text) != text for text in texts):
+        return False
+    return not most or len(together) <= most or max(map(len, texts)) <= most
 
 
 def _aim(hub: Hub, author: User, to: str) -> Aim:
@@ -134,7 +148,7 @@ def tell_room(
     but: tuple[Peer, ...] = (peer,) if peer is not None else ()
     for user in session.user.blockers:
         but += user.peers()
-    hub.out.append(Told([entry], room.audience(), but, False, peer, command))
+    hub.out.append(Told(entry, room.audience(), but, False, peer, command))
 
 
 def _tell_user(
@@ -142,7 +156,7 @@ def _tell_user(
 ) -> None:
     author = session.user
     peers = user.peers() if aim.heard else ()
-    hub.out.append(Told([entry], peers, (), False, session.peer, command))
+    hub.out.append(Told(entry, peers, (), False, session.peer, command))
     if user is not author:
         tell_own(hub, entry, session)
     if aim.heard and user.away is not None and user is not author:
@@ -154,7 +168,7 @@ def tell_own(hub: Hub, entry: Entry, session: Session) -> None:
     """Tell the other sessions of its user what a session did."""
     if len(session.user.sessions) > 1:
         others = tuple(peer for peer in session.user.peers() if peer is not session.peer)
-        hub.out.append(Told([entry], others, own=True))
+        hub.out.append(Told(entry, others, own=True))
 
 
 def _again(command: commands.Post | commands.Me, text: str, action: bool, first: Entry) -> None:
@@ -264,6 +278,8 @@ def fitting(page: list[Entry]) -> list[Entry]:
 
 def weight(fact: events.Fact) -> int:
     """About how many characters it takes to tell a fact, in the tongue that takes the most."""
+    if type(fact) is events.Messages:
+        return sum(map(len, fact.texts)) + _LINE * len(fact.texts)
     if isinstance(fact, _LONG):
         return len(fact.text) + _LINE * (1 + fact.text.count("\n"))
     return _LINE

@@ -4,6 +4,9 @@ An entry belongs to at most one *conversation*, where `history` finds it, and to
 streams* of the users whom it concerns by name: a direct message to both its ends, a join or a
 leave to the one who joined or left. With the conversations of the rooms that a user is in, its
 personal stream is all that it would have been told.
+
+Messages that came together are one entry on their way and in the log (`Messages`), and one each for
+whoever asks the log for them.
 """
 
 from __future__ import annotations
@@ -12,6 +15,9 @@ from msgspec import Struct, structs
 
 from selchat.model import events
 from selchat.model.events import AnyFact
+
+TOGETHER = 10
+"""Messages that are one entry, at most. Where one of them is looked for, so many places are."""
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -31,8 +37,21 @@ class Entry(Struct, frozen=True, gc=False):
 
     @property
     def seq(self) -> int:
-        """Its place in the log."""
+        """Its place in the log; of several messages in one that of the last."""
         return self.fact.seq
+
+    @property
+    def first(self) -> int:
+        """Where it begins."""
+        return self.fact.first
+
+    def each(self) -> list[Entry]:
+        """What it is one by one, where it is several messages in one."""
+        fact = self.fact
+        if not isinstance(fact, events.Messages):
+            return [self]
+        rest = self.conversation, self.users, self.session, None, self.author
+        return [Entry(message, *rest) for message in fact.each()]
 
 
 Correction = events.Edited | events.Deleted

@@ -42,6 +42,11 @@ class Fact(Event):
     seq: int
     at: str
 
+    @property
+    def first(self) -> int:
+        """Its `seq` too, where it is not several facts in one (`Messages`)."""
+        return self.seq
+
 
 class Message(Fact):
     """A message to a room or a user; `action` where it says what its author does (`/me`).
@@ -57,6 +62,26 @@ class Message(Fact):
     id: str | None = None
     edited: bool = False
     deleted: bool = False
+
+
+class Messages(Fact):
+    """Neighbouring messages of one session to one target, kept as one: they came together, and are
+    ordered, stored and encoded together. `seq` is that of the last. Readers are told of each.
+    """
+
+    to: str
+    from_: str = field(name="from")
+    texts: list[str]
+
+    @property
+    def first(self) -> int:
+        """The `seq` of the first of them."""
+        return self.seq - len(self.texts) + 1
+
+    def each(self) -> list[Message]:
+        """What they are one by one."""
+        at, to, name = self.at, self.to, self.from_
+        return [Message(seq, at, to, name, text) for seq, text in enumerate(self.texts, self.first)]
 
 
 class Joined(Fact):
@@ -463,6 +488,7 @@ class Pong(Event):
 
 AnyFact = (
     Told
+    | Messages
     | Opened
     | Returned
     | Gone

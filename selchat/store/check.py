@@ -16,7 +16,7 @@ import msgspec
 
 from selchat.errors import StartError
 from selchat.model.entries import Correction, Entry
-from selchat.model.events import AnyFact, Message
+from selchat.model.events import AnyFact, Message, Messages
 from selchat.store import search
 from selchat.store.schema import MIGRATIONS, migrate
 from selchat.store.sqlite import FILE, reader, why
@@ -34,11 +34,12 @@ besides."""
 _decoder: msgspec.json.Decoder[AnyFact] = msgspec.json.Decoder(AnyFact)
 
 _ENTRIES = """
-SELECT seq, conversation, session, user, other, post_id, fact, author, corrects, name, trimmed,
+SELECT seq, conversation, session, user, other, post_id, fact, author, corrects, more,
+    name, trimmed,
     post_id IS NULL OR EXISTS (
         SELECT 1 FROM post AS p WHERE p.session = e.session AND p.id = post_id AND p.seq = e.seq
     ),
-    EXISTS (SELECT 1 FROM search_docsize WHERE id = e.seq)
+    (SELECT count(*) FROM search_docsize WHERE id BETWEEN e.seq - more AND e.seq)
 FROM entry AS e LEFT JOIN conversation AS c ON c.id = conversation
 WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?
 """
@@ -203,8 +204,9 @@ def _entries(db: sqlite3.Connection, found: Findings, replay: Replay) -> None:
     forgotten_ids: dict[int, int] = {}  # by session: a post whose id is not remembered
     for page in _pages(db, _ENTRIES, (0,), found.newest):
         for row in page:
-            seq, conversation, session, user, other, post_id, data, author, corrects, *joined = row
-            found.entries += 1
+            seq, conversation, session, user, other, post_id, data, author, corrects = row[:9]
+            more, *joined = row[9:]
+            found.entries += 1 + more
             _joined(found, row)
             if not joined[-2]:
                 forgotten_ids.setdefault(session, seq)
@@ -213,9 +215,12 @@ def _entries(db: sqlite3.Connection, found: Findings, replay: Replay) -> None:
                 continue
             if corrects != (fact.of if isinstance(fact, Correction) else None):
                 found.add("corrections", f"entry {seq} is not the correction of {corrects}")
-            if seq <= indexed and isinstance(fact, Message) and not fact.deleted:
+            if more != (len(fact.texts) - 1 if isinstance(fact, Messages) else 0):
+                found.add("entries", f"entry {seq} is not {1 + more} messages")
+            said = isinstance(fact, Messages) or (isinstance(fact, Message) and not fact.deleted)
+            if seq <= indexed and said:
                 words = (seq, conversation, user, other, data)
-                if not joined[-1] or (seq % stride == 0 and not search.holds(db, words)):
+                if joined[-1] != 1 + more or (seq % stride == 0 and not search.holds(db, words)):
                     found.add("search", f"entry {seq} is not found by its words")
             users = tuple(one for one in (user, other) if one is not None)
             replay.apply(
@@ -236,7 +241,7 @@ def _entries(db: sqlite3.Connection, found: Findings, replay: Replay) -> None:
 
 def _joined(found: Findings, row: tuple[Any, ...]) -> None:
     """Check that what an entry refers to is there."""
-    seq, conversation, name, trimmed = row[0], row[1], row[9], row[10]
+    seq, conversation, name, trimmed = row[0], row[1], row[10], row[11]
     if name is None:
         found.add("entries", f"entry {seq} is in conversation {conversation}, which is not there")
     elif seq <= trimmed:

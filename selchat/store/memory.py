@@ -9,7 +9,7 @@ import re
 import secrets
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from operator import attrgetter
 
@@ -17,7 +17,7 @@ from msgspec import structs
 
 from selchat.errors import Trimmed
 from selchat.model.entries import CORRECTIONS, Correction, Entry, corrected, overtaken
-from selchat.model.events import AnyFact, Message
+from selchat.model.events import AnyFact, Message, Messages
 from selchat.model.names import key
 from selchat.store import Query
 from selchat.store.stats import Stats
@@ -34,16 +34,26 @@ class _Strand:
         self.entries: list[Entry] = []
         self._dead = 0
 
-    def replace(self, entry: Entry) -> None:
-        """Put it in the place of the one with its `seq`."""
-        self.entries[bisect_left(self.entries, entry.seq, self._dead, key=_seq)] = entry
+    def replace(self, old: Entry, new: list[Entry]) -> None:
+        """Put these in the place of that one."""
+        place = bisect_left(self.entries, old.seq, self._dead, key=_seq)
+        self.entries[place : place + 1] = new
+
+    def crossed(self, before: int, keep: int) -> list[Entry]:
+        """What is to be divided before `oldest` can say which go and which stay."""
+        live = self.entries[self._dead :]
+        found = live[bisect_left(live, before, key=_seq) :][:1]
+        start, over = _newest(live, keep)
+        if over and live[start] not in found:
+            found.append(live[start])
+        return [entry for entry in found if entry.first < entry.seq]
 
     def oldest(self, before: int, keep: int, last: int) -> list[Entry]:
         """Those below `before`, and all but the newest `keep` (0: of all); none above `last`."""
         live = self.entries[self._dead :]
         cut = bisect_left(live, before, key=_seq)
         if keep:
-            cut = max(cut, len(live) - keep)
+            cut = max(cut, _newest(live, keep)[0])
         return live[: min(cut, bisect_right(live, last, key=_seq))]
 
     def forget(self, seqs: set[int]) -> bool:
@@ -62,13 +72,16 @@ class _Strand:
 
     def after(self, seq: int, limit: int) -> list[Entry]:
         start = bisect_right(self.entries, seq, self._dead, key=_seq)
-        return self.entries[start : start + limit]
+        found = _each(self.entries[start : start + limit])
+        return [entry for entry in found if entry.seq > seq][:limit]
 
     def before(self, seq: int | None, limit: int) -> list[Entry]:
         end = len(self.entries)
         if seq is not None:
-            end = bisect_left(self.entries, seq, self._dead, key=_seq)
-        return self.entries[max(self._dead, end - limit) : end]
+            end = bisect_left(self.entries, seq, self._dead, key=_seq) + 1
+        each = _each(self.entries[max(self._dead, end - limit - 1) : end])
+        found = [entry for entry in each if seq is None or entry.seq < seq]
+        return found[max(0, len(found) - limit) :]
 
 
 class MemoryLog:
@@ -83,6 +96,7 @@ class MemoryLog:
         self._capacity = capacity
         self._new: list[Entry] = []
         self._entries: deque[Entry] = deque()
+        self._count = 0  # several messages in one entry counted apart
         self._strands: dict[str | int, _Strand] = {}  # by conversation, and by user id
         self._posts: dict[tuple[int, str], Entry] = {}
         self._corrected: dict[int, int] = {}  # by message: the last correction of it
@@ -99,8 +113,8 @@ class MemoryLog:
     def append(self, entry: Entry) -> None:
         """Add an entry. ValueError if its `seq` is not above all others."""
         fact = entry.fact
-        if fact.seq <= self.newest:
-            raise ValueError(f"entry {fact.seq} comes after entry {self.newest}")
+        if fact.first <= self.newest:
+            raise ValueError(f"entry {fact.first} comes after entry {self.newest}")
         self.newest = fact.seq
         self._new.append(entry)
 
@@ -110,6 +124,7 @@ class MemoryLog:
         strands, posts, append = self._strands, self._posts, self._entries.append
         for entry in new:
             append(entry)
+            self._count += _size(entry)
             strand = strands.get(entry.conversation)
             if strand is None:
                 strand = strands[entry.conversation] = _Strand()
@@ -123,7 +138,7 @@ class MemoryLog:
                 posts[entry.session, entry.post_id] = entry
             elif isinstance(entry.fact, CORRECTIONS):
                 self._correct(entry.fact)
-        while len(self._entries) > self._capacity:
+        while self._count > self._capacity:
             self._forget_oldest()
 
     def _correct(self, correction: Correction) -> None:
@@ -139,15 +154,24 @@ class MemoryLog:
     def _change(self, seq: int, change: Callable[[AnyFact], AnyFact]) -> None:
         """Put another fact in the place of one."""
         place = bisect_left(self._entries, seq, key=_seq)
-        if place == len(self._entries) or self._entries[place].seq != seq:
+        if place == len(self._entries) or self._entries[place].first > seq:
             return  # forgotten meanwhile
         old = self._entries[place]
-        new = structs.replace(old, fact=change(old.fact))
-        self._entries[place] = new
-        for name in _strands(old):
-            self._strands[name].replace(new)
+        each = old.each()
+        at = seq - old.first
+        new = each[at] = structs.replace(each[at], fact=change(each[at].fact))
+        self._replace(place, each)
         if old.post_id is not None:
             self._posts[old.session, old.post_id] = new
+
+    def _replace(self, place: int, new: list[Entry]) -> None:
+        """Put these in the place of the entry that is there."""
+        old = self._entries[place]
+        del self._entries[place]
+        for entry in reversed(new):
+            self._entries.insert(place, entry)
+        for name in _strands(old):
+            self._strands[name].replace(old, new)
 
     def commit(self) -> None:
         """Nothing is more durable here than having been appended."""
@@ -185,7 +209,8 @@ class MemoryLog:
         found: list[Entry] = []
         if not words:
             return found
-        for entry in reversed(self._entries):
+        newest = (one for entry in reversed(self._entries) for one in reversed(entry.each()))
+        for entry in newest:
             fact = entry.fact
             if entry.seq <= query.above or len(found) >= query.limit:
                 break
@@ -205,13 +230,13 @@ class MemoryLog:
         """See `Log`."""
         self._file()
         place = bisect_left(self._entries, at, key=lambda entry: entry.fact.at)
-        return self._entries[place].seq if place < len(self._entries) else self.newest + 1
+        return self._entries[place].first if place < len(self._entries) else self.newest + 1
 
     def entries(self, after: int = 0) -> Iterator[Entry]:
         """See `Log`."""
         self._file()
         start = bisect_right(self._entries, after, key=_seq)
-        return islice(self._entries, start, None)
+        return (one for one in _each(islice(self._entries, start, None)) if one.seq > after)
 
     def snapshot(self) -> tuple[int, bytes] | None:
         """See `Log`."""
@@ -230,10 +255,13 @@ class MemoryLog:
         last = self._snapshot[0] if self._snapshot is not None else 0
         for name in [name for name in self._strands if isinstance(name, str)]:
             strand = self._strands.get(name)
-            old = strand.oldest(before, keep, last) if strand is not None else []
-            if old:
+            if strand is None:
+                continue
+            for entry in strand.crossed(before, keep):
+                self._replace(bisect_left(self._entries, entry.seq, key=_seq), entry.each())
+            if old := strand.oldest(before, keep, last):
                 self._forget(old)
-                yield len(old)
+                yield sum(map(_size, old))
         self._gone = {
             name: seq
             for name, seq in self._gone.items()
@@ -254,6 +282,7 @@ class MemoryLog:
     def _forget(self, old: list[Entry]) -> None:
         seqs = {entry.seq for entry in old}
         self._entries = deque(one for one in self._entries if one.seq not in seqs)
+        self._count -= sum(map(_size, old))
         for name in {name for entry in old for name in _strands(entry)}:
             if self._strands[name].forget(seqs):
                 del self._strands[name]
@@ -275,12 +304,31 @@ class MemoryLog:
     def _forget_oldest(self) -> None:
         entry = self._entries.popleft()
         self._trimmed = entry.seq
+        self._count -= _size(entry)
         self._forget_correction(entry)
         for name in _strands(entry):
             if self._strands[name].forget_oldest():
                 del self._strands[name]
         if entry.post_id is not None:
             del self._posts[entry.session, entry.post_id]
+
+
+def _size(entry: Entry) -> int:
+    fact = entry.fact
+    return len(fact.texts) if type(fact) is Messages else 1
+
+
+def _each(entries: Iterable[Entry]) -> Iterator[Entry]:
+    return (one for entry in entries for one in entry.each())
+
+
+def _newest(live: list[Entry], keep: int) -> tuple[int, int]:
+    """Where the newest `keep` begin, and how many more than those there are from there on."""
+    start, left = len(live), keep
+    while start and left > 0:
+        start -= 1
+        left -= _size(live[start])
+    return start, max(0, -left)
 
 
 def _words(text: str) -> list[str]:

@@ -112,7 +112,12 @@ CREATE INDEX entry_by_other ON entry (other) WHERE other IS NOT NULL;
 CREATE INDEX entry_by_corrected ON entry (corrects, seq) WHERE corrects IS NOT NULL;
 """
 
-MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
+_VERSION_4 = """
+-- Messages that came together are one row: `more` than one by so many, with the `seq` of the last.
+ALTER TABLE entry ADD COLUMN more INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 
 
 def migrate(db: sqlite3.Connection) -> None:

@@ -11,21 +11,23 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
+from typing import cast
 
 import msgspec
 
-from selchat.model.events import Message
+from selchat.model.events import Message, Messages
 from selchat.model.names import key
 from selchat.store import Query
 
 Row = tuple[int, int, int | None, int | None, bytes]
 """Of an entry: `seq`, conversation, users, fact."""
 
-_fact: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+_SAID = (b'{"type":"message"', b'{"type":"messages"')
+_fact: msgspec.json.Decoder[Message | Messages] = msgspec.json.Decoder(Message | Messages)
 
 _NEW = """
-SELECT seq, conversation, user, other, fact FROM entry
-WHERE seq > ? AND seq <= ? ORDER BY seq
+SELECT seq, conversation, user, other, fact, more FROM entry WHERE seq > ? ORDER BY seq LIMIT ?
 """
 _INSERT = "INSERT INTO search (rowid, place, author, text) VALUES (?, ?, ?, ?)"
 _MATCH = """
@@ -39,20 +41,27 @@ _MERGE = 4
 
 
 def index(db: sqlite3.Connection, most: int) -> int:
-    """Take up to `most` entries more into the index; return how many are left for another time.
+    """Take `most` entries more into the index; return how many are left for another time.
 
     Part of the open transaction, or one of its own where there is none. Raises sqlite3.Error.
     """
     done, newest = reach(db)
-    until = min(newest, done + most)
-    if until == done:
+    if done >= newest:
         return 0
-    rows = _words(db.execute(_NEW, (done, until)))
+    rows: list[Row] = []
+    # Row by row: an entry of several messages is in the index as a whole, or not at all.
+    with closing(db.execute(_NEW, (done, most))) as found:
+        for *row, more in found:
+            rows.append(cast(Row, row))
+            most -= 1 + more
+            if most <= 0:
+                break
+    until = rows[-1][0]
     alone = not db.in_transaction
     if alone:
         db.execute("BEGIN IMMEDIATE")
     try:
-        db.executemany(_INSERT, rows)
+        db.executemany(_INSERT, _words(rows))
         db.execute("UPDATE meta SET value = ? WHERE key = 'indexed'", (str(until),))
         if alone:
             db.execute("COMMIT")
@@ -87,9 +96,11 @@ def merge(db: sqlite3.Connection) -> bool:
 
 _HOLDS = "SELECT count(*) FROM search WHERE search MATCH ? AND rowid = ?"
 STRAY = """
-SELECT id FROM search_docsize LEFT JOIN entry ON seq = id
-WHERE id > ? AND (fact IS NULL OR substr(fact, 1, 17) != CAST('{"type":"message"' AS BLOB))
-ORDER BY id LIMIT ?
+SELECT id FROM search_docsize
+WHERE id > ? AND NOT EXISTS (
+    SELECT 1 FROM entry WHERE seq = (SELECT min(seq) FROM entry WHERE seq >= id)
+    AND seq - more <= id AND CAST(substr(fact, 1, 16) AS TEXT) = '{"type":"message'
+) ORDER BY id LIMIT ?
 """
 """What is in the index and is no message: above an id, and how many at most."""
 
@@ -140,13 +151,13 @@ def find(db: sqlite3.Connection, query: Query) -> list[int]:
 def _words(rows: Iterable[Row]) -> list[tuple[int, str, str, str]]:
     """What the index holds of those entries: of messages only."""
     words = []
-    for seq, conversation, user, other, fact in rows:
-        if fact.startswith(b'{"type":"message"'):
-            message = _fact.decode(fact)
-            if message.deleted:
-                continue
+    for _, conversation, user, other, fact in rows:
+        if fact.startswith(_SAID):
+            said = _fact.decode(fact)
             place = _place(conversation) + "".join(f" {_user(one)}" for one in (user, other) if one)
-            words.append((seq, place, _author(key(message.from_)), message.text))
+            author = _author(key(said.from_))
+            each = said.each() if isinstance(said, Messages) else [said]
+            words += [(one.seq, place, author, one.text) for one in each if not one.deleted]
     return words
 
 

@@ -16,7 +16,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -24,11 +24,23 @@ from typing import Any
 import msgspec
 
 from selchat.errors import StartError, StoreError, Trimmed
-from selchat.model import entries
-from selchat.model.entries import CORRECTIONS, Correction, Entry
-from selchat.model.events import AnyFact, Gone, Message
+from selchat.model.entries import CORRECTIONS, Correction, Entry, corrected, overtaken
+from selchat.model.events import Gone, Message
 from selchat.store import Query, search
 from selchat.store.folder import Held
+from selchat.store.rows import (
+    AFTER,
+    ALL,
+    BEFORE,
+    BEYOND,
+    INSERT,
+    PERSONAL,
+    decode,
+    encode,
+    entries,
+    split,
+    to_row,
+)
 from selchat.store.schema import migrate
 from selchat.store.stats import Stats
 from selchat.store.trim import trim
@@ -36,13 +48,8 @@ from selchat.store.trim import trim
 FILE = "log.sqlite3"
 WAL = FILE + "-wal"
 
-_encode = msgspec.json.Encoder().encode
-_decoder: msgspec.json.Decoder[AnyFact] = msgspec.json.Decoder(AnyFact)
-
 _NAMES = 50_000
 """Conversations whose number is remembered; asking for one costs some microseconds."""
-
-_NOBODY = (None, None)
 
 _PAGE = 1_000
 """Entries read at a time where all are read."""
@@ -71,22 +78,6 @@ with, and each takes twice as long as all else that is done for it."""
 
 _DAMAGED = "the log is damaged: stop the server and restore a backup"
 
-_COLUMNS = """
-SELECT fact, session, user, other, post_id, name, author
-FROM entry JOIN conversation ON conversation.id = conversation
-"""
-_AFTER = _COLUMNS + "WHERE conversation = ? AND seq > ? ORDER BY seq LIMIT ?"
-_BEFORE = _COLUMNS + "WHERE conversation = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
-_ALL = _COLUMNS + "WHERE seq > ? ORDER BY seq LIMIT ?"
-_ONE = _COLUMNS + "WHERE seq = ?"
-_PERSONAL = """
-WITH mine AS (
-    SELECT seq FROM entry WHERE user = ? AND seq > ?
-    UNION ALL SELECT seq FROM entry WHERE other = ? AND seq > ? ORDER BY seq LIMIT ?
-)
-SELECT fact, session, user, other, post_id, name, author
-FROM mine JOIN entry USING (seq) JOIN conversation ON conversation.id = conversation ORDER BY seq
-"""
 _ROW = "SELECT seq, conversation, user, other, fact FROM entry WHERE seq = ?"
 _CORRECTED_BEFORE = """
 SELECT seq, fact FROM entry WHERE corrects = ? AND seq < ? ORDER BY seq DESC LIMIT 1
@@ -134,10 +125,10 @@ class SqliteLog:
 
     def append(self, entry: Entry) -> None:
         """Add an entry. ValueError if its `seq` is not above all others."""
-        seq = entry.fact.seq
-        if seq <= self.newest:
-            raise ValueError(f"entry {seq} comes after entry {self.newest}")
-        self.newest = seq
+        fact = entry.fact
+        if fact.first <= self.newest:
+            raise ValueError(f"entry {fact.first} comes after entry {self.newest}")
+        self.newest = fact.seq
         self._pending.append(entry)
         if entry.post_id is not None:
             self._pending_posts[entry.session, entry.post_id] = entry
@@ -155,7 +146,7 @@ class SqliteLog:
         except sqlite3.Error as error:
             self._undo()
             raise StoreError(why(error)) from error
-        self.stats.committed(perf_counter() - start, len(self._pending))
+        self.stats.committed(perf_counter() - start, self.newest - self._committed)
         self._committed = self.newest
         self._forget_pending()
 
@@ -189,25 +180,20 @@ class SqliteLog:
     def _insert(self, new: list[Entry]) -> None:
         rows, posts, gone, corrections = [], [], [], []
         for entry in new:
-            fact, session, users, post_id = entry.fact, entry.session, entry.users, entry.post_id
-            user, other = (*users, None, None)[:2] if users else _NOBODY
+            fact, post_id = entry.fact, entry.post_id
             number = self._numbers.get(entry.conversation)
             if number is None:
                 number = self._number(entry.conversation)
-            author = entry.author if entry.author != session else None
-            corrects = None
             if post_id is not None:
-                posts.append((session, post_id, fact.seq))
+                posts.append((entry.session, post_id, fact.seq))
             elif type(fact) is Gone:
                 if fact.for_good:
-                    gone.append((session,))
+                    gone.append((entry.session,))
             elif isinstance(fact, CORRECTIONS):
                 corrections.append(fact)
-                corrects = fact.of
-            data = _encode(fact)
-            rows.append((fact.seq, number, session, user, other, post_id, data, author, corrects))
+            rows.append(to_row(entry, number))
         execute = self._db.executemany
-        execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        execute(INSERT, rows)
         if posts:
             execute("INSERT INTO post VALUES (?, ?, ?)", posts)
         if gone:  # nobody can repeat a post of theirs any more
@@ -217,16 +203,17 @@ class SqliteLog:
 
     def _correct(self, correction: Correction) -> None:
         """Put another message in the place of the one that a correction is about, everywhere."""
+        split(self._db, correction.of)
         place = correction.of, correction.seq
         before = self._db.execute(_CORRECTED_BEFORE, place).fetchone()
         if before is not None:
-            overtaken = _encode(entries.overtaken(_decoder.decode(before[1])))
-            self._db.execute("UPDATE entry SET fact = ? WHERE seq = ?", (overtaken, before[0]))
+            old = encode(overtaken(decode(before[1])))
+            self._db.execute("UPDATE entry SET fact = ? WHERE seq = ?", (old, before[0]))
         row = self._db.execute(_ROW, (correction.of,)).fetchone()
-        message = _decoder.decode(row[-1]) if row is not None else None
+        message = decode(row[-1]) if row is not None else None
         if not isinstance(message, Message):
             return  # forgotten meanwhile
-        fact = _encode(entries.corrected(message, correction))
+        fact = encode(corrected(message, correction))
         search.replace(self._db, row, fact)
         self._db.execute("UPDATE entry SET fact = ? WHERE seq = ?", (fact, correction.of))
 
@@ -272,22 +259,23 @@ class SqliteLog:
         number, trimmed = found[0]
         if after < trimmed:
             raise Trimmed(f"{name} begins after entry {trimmed}", trimmed)
-        return self._entries(_AFTER, (number, after, limit))
+        return self._entries(AFTER, (number, after, limit), after, limit)
 
     def before(self, name: str, before: int | None, limit: int) -> list[Entry]:
         """See `Log`."""
         found = self._ask("SELECT id FROM conversation WHERE name = ? AND id > 0", (name,))
         if not found:
             return []
-        end = self.newest + 1 if before is None else before
-        return self._entries(_BEFORE, (found[0][0], end, limit))[::-1]
+        end = self.newest + 1 if before is None else min(before, self.newest + 1)
+        values = found[0][0], end + BEYOND, limit + BEYOND
+        return self._entries(BEFORE, values, end, limit, back=True)[::-1]
 
     def personal(self, user: int, after: int, limit: int) -> list[Entry]:
         """See `Log`."""
         found = self._ask("SELECT seq FROM trimmed WHERE user = ?", (user,))
         if found and after < found[0][0]:
             raise Trimmed(f"what concerns user {user} begins after {found[0][0]}", found[0][0])
-        return self._entries(_PERSONAL, (user, after, user, after, limit))
+        return self._entries(PERSONAL, (user, after, user, after, limit), after, limit)
 
     def find_post(self, session: int, post_id: str) -> Entry | None:
         """See `Log`."""
@@ -298,7 +286,7 @@ class SqliteLog:
         seqs = self._ask(_POST, (session, post_id), see_pending=new)
         if not seqs:
             return None
-        found = self._entries(_ONE, seqs[0], see_pending=new)
+        found = self._one(seqs[0][0], see_pending=new)
         if not found:
             raise Trimmed(f"entry {seqs[0][0]} was forgotten", seqs[0][0])
         return found[0]
@@ -311,46 +299,58 @@ class SqliteLog:
             found = search.find(self._db, query)
         except sqlite3.Error as error:
             raise self._unread(error) from error
-        return [entry for seq in found for entry in self._entries(_ONE, (seq,))]
+        return [entry for seq in found for entry in self._one(seq)]
 
     def seq_at(self, at: str) -> int:
         """See `Log`."""
         low, high = 0, self.newest + 1  # `at` grows with `seq`, so halving finds it
         while low < high:
             middle = (low + high) // 2
-            found = self._entries(_ALL, (middle, 1))
+            found = self._entries(ALL, (middle, 1), middle, 1)
             if found and found[0].fact.at < at:
                 low = found[0].seq + 1
             else:
                 high = middle
-        found = self._entries(_ALL, (low, 1))
+        found = self._entries(ALL, (low, 1), low, 1)
         return found[0].seq if found else self.newest + 1
 
     def entries(self, after: int = 0) -> Iterator[Entry]:
         """See `Log`."""
-        while page := self._entries(_ALL, (after, _PAGE)):
+        while page := self._entries(ALL, (after, _PAGE), after, _PAGE):
             yield from page
             after = page[-1].seq
 
+    def _one(self, seq: int, *, see_pending: bool = True) -> list[Entry]:
+        """The entry with that `seq`, if it is there."""
+        found = self._entries(ALL, (seq - 1, 1), seq - 1, 1, see_pending=see_pending)
+        return [one for one in found if one.seq == seq]
+
     def _entries(
-        self, sql: str, values: tuple[int | str, ...], *, see_pending: bool = True
+        self,
+        sql: str,
+        values: tuple[int | str, ...],
+        place: int,
+        limit: int,
+        *,
+        back: bool = False,
+        see_pending: bool = True,
     ) -> list[Entry]:
-        decode = _decoder.decode
-        rows = self._ask(sql, values, see_pending)
+        """The first `limit` entries behind `place`, or before it (`back`), of those rows."""
+        found: list[Entry] = []
         try:
-            return [
-                Entry(
-                    decode(fact),
-                    name,
-                    () if user is None else (user,) if other is None else (user, other),
-                    session,
-                    post_id,
-                    session if author is None else author,
-                )
-                for fact, session, user, other, post_id, name, author in rows
-            ]
+            if see_pending:
+                self._write()
+            with closing(self._db.execute(sql, values)) as rows:
+                for entry in entries(rows, back=back):
+                    if entry.seq < place if back else entry.seq > place:
+                        found.append(entry)
+                        if len(found) == limit:
+                            break
+        except sqlite3.Error as error:
+            raise self._unread(error) from error
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
             raise StoreError(f"{_DAMAGED} ({error})") from error
+        return found
 
     def _ask(
         self, sql: str, values: tuple[int | str, ...], see_pending: bool = True

@@ -11,9 +11,10 @@ What is above the last snapshot stays, because a start applies it to that.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from selchat.store import search
+from selchat.store.rows import split
 
 _STEP = 200
 """Entries forgotten at a time: about 5 ms, most of it for the index of search."""
@@ -31,12 +32,11 @@ _TOP = 2**63 - 1
 
 _CONVERSATIONS = "SELECT id FROM conversation WHERE id > ? ORDER BY id LIMIT ?"
 _OLDEST = """
-SELECT seq, conversation, user, other, fact FROM entry
+SELECT seq, conversation, user, other, fact, more FROM entry
 WHERE conversation = ? AND seq <= ? ORDER BY seq LIMIT ?
 """
 _NEWEST = """
-SELECT count(*), min(seq) FROM
-(SELECT seq FROM entry WHERE conversation = ? AND seq < ? ORDER BY seq DESC LIMIT ?)
+SELECT seq, more FROM entry WHERE conversation = ? AND seq < ? ORDER BY seq DESC LIMIT ?
 """
 _NOTE = """
 INSERT INTO trimmed VALUES (?, ?) ON CONFLICT (user) DO UPDATE SET seq = max(seq, excluded.seq)
@@ -48,26 +48,19 @@ def trim(
 ) -> Iterator[int]:
     """As `Log.trim`. Each step is a transaction of its own. Raises sqlite3.Error."""
     (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM snapshot").fetchone()
+    _transact(db, lambda: split(db, before))  # what is below goes, the rest stays
     number, walked = -1, 0
     while numbers := [row[0] for row in db.execute(_CONVERSATIONS, (number, _LOOK))]:
         for number in numbers:
-            end, place, left = before - 1, _TOP, keep
-            walked += _VISIT
-            while left:
-                most = min(left, _WALK)
-                found, lowest = db.execute(_NEWEST, (number, place, most)).fetchone()
-                walked += found
-                if found < most:
-                    break
-                place, left = lowest, left - found
-                if walked >= _WALK:
-                    walked = 0
-                    yield 0
-            if keep and not left:
+            end = before - 1
+            if keep:
+                place, cost = yield from _begin_of_newest(db, number, keep)
                 end = max(end, place - 1)
+                walked += cost
+            walked += _VISIT
             while rows := db.execute(_OLDEST, (number, min(end, last), _STEP)).fetchall():
-                _forget(db, rows, alive)
-                yield len(rows)
+                _forget(db, [row[:-1] for row in rows], alive)
+                yield sum(1 + row[-1] for row in rows)
             if walked >= _WALK:
                 walked = 0
                 yield 0
@@ -75,6 +68,33 @@ def trim(
     dead = [(user,) for user in noted if not alive(user)]
     if dead:  # nobody reads their streams any more
         _transact(db, lambda: db.executemany("DELETE FROM trimmed WHERE user = ?", dead))
+
+
+def _begin_of_newest(
+    db: sqlite3.Connection, number: int, keep: int
+) -> Generator[int, None, tuple[int, int]]:
+    """The `seq` from which on a conversation has `keep` entries (0: not so many), with a row of
+    their own, and how many rows were gone over since the last pause.
+    """
+    place, left, walked = _TOP, keep, 0
+    while True:
+        most = min(left, _WALK)
+        newest = db.execute(_NEWEST, (number, place, most)).fetchall()
+        for seq, more in newest:
+            place, left = seq - more, left - 1 - more
+            if left <= 0:
+                break
+        walked += len(newest)
+        if left <= 0:
+            break
+        if len(newest) < most:
+            return 0, walked
+        walked = 0
+        yield 0
+    if left < 0:  # that row has more than are to be kept
+        place -= left
+        _transact(db, lambda: split(db, place))
+    return place, walked
 
 
 def _forget(db: sqlite3.Connection, rows: list[search.Row], alive: Callable[[int], bool]) -> None:

@@ -14,11 +14,12 @@ import msgspec
 from selchat.model import commands, names
 from selchat.model.clean import clean_line
 from selchat.model.commands import AnyCommand, Command
-from selchat.model.events import Error, Event, Fact, Ok
+from selchat.model.events import Error, Event, Fact, Messages, Ok
 from selchat.wire.framing import Lines
 
 _decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(AnyCommand)
-_encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
+_encode, _encode_lines = _encoder.encode, _encoder.encode_lines
 _NAMES = tuple(map(commands.name, commands.ALL))
 _LONGEST_WHY = 200  # characters of an explanation
 
@@ -55,7 +56,9 @@ class Jsonl:
 
     @staticmethod
     def encode(event: Event, own: bool = False) -> bytes:  # noqa: ARG004  (the same for all)
-        """Return `event` as a line."""
+        """Return `event` as a line, or as several."""
+        if type(event) is Messages:
+            return _encode_lines(event.each())
         return _encode(event) + b"\n"
 
     @staticmethod

@@ -14,7 +14,8 @@ import msgspec
 
 from selchat.model import commands, events, names
 from selchat.model.commands import Command, Posts
-from selchat.model.events import Error, Event, Fact, Message
+from selchat.model.entries import TOGETHER
+from selchat.model.events import Error, Event, Fact, Message, Messages
 from selchat.wire.framing import Lines
 from selchat.wire.rendering import confirm, render
 
@@ -22,20 +23,18 @@ _HELP = "/help lists the commands"
 
 _MARKS = b"#@"
 
-_TOGETHER = 10
-"""Posts that are handled at once, at most: a connection may ask for so much in each tick."""
-
 
 class Text:
     """One connection that speaks lines of text (a `Tongue`)."""
 
-    __slots__ = ("_limit", "_lines", "_named", "_secret")
+    __slots__ = ("_aim", "_limit", "_lines", "_named", "_secret")
     bare: ClassVar[bool] = True
     pinged: ClassVar[bool] = False
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._lines = Lines(limit)
+        self._aim = ""  # what the last post began with, its target and a space
         self._named = False
         self._secret = False
 
@@ -43,17 +42,44 @@ class Text:
         """Give a command or an error for each line, but for neighbouring posts; a line is a name
         until one is taken, or the password that was asked for.
         """
+        if self._aim and not self._secret and (texts := self._more_of_the_same(data)):
+            to = self._aim[:-1]
+            if len(texts) <= TOGETHER:
+                return iter((Posts(to, texts),))
+            rows = range(0, len(texts), TOGETHER)
+            return iter([Posts(to, texts[row : row + TOGETHER]) for row in rows])
+        return self._receive(data)
+
+    def _more_of_the_same(self, data: bytes) -> list[str] | None:
+        """What is said, if all of `data` is posts to where the last one went, as it mostly is: a
+        few steps for all its lines. None if it has to be looked at line by line.
+        """
+        if not self._lines.whole(data):
+            return None
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            return None
+        aim = self._aim
+        if not text.startswith(aim) or "\r" in text:
+            return None
+        texts = text[len(aim) : -1].split("\n" + aim)
+        same = len(texts) == text.count("\n") and all(map(str.strip, texts))
+        return texts if same else None
+
+    def _receive(self, data: bytes) -> Iterator[Command | Posts | Error]:
         posts: Posts | None = None
         for line in self._lines.feed(data):
             if line and line[0] in _MARKS and self._named and not self._secret:
                 to, _, said = line.decode("utf-8", "replace").partition(" ")
                 if said and len(to) > 1 and not said.isspace():
-                    if posts is not None and posts.to == to and len(posts.texts) < _TOGETHER:
+                    if posts is not None and posts.to == to and len(posts.texts) < TOGETHER:
                         posts.texts.append(said)
                         continue
                     if posts is not None:
                         yield posts
                     posts = Posts(to, [said])
+                    self._aim = to + " "
                     continue
             if posts is not None:
                 yield posts
@@ -95,6 +121,8 @@ class Text:
     def encode(event: Event, own: bool = False) -> bytes:
         """Return the lines that tell `event`."""
         # What is told most, without the detour.
+        if type(event) is Messages:
+            return _told(event, own)
         if type(event) is Message and not (own or event.action or event.edited or event.deleted):
             to, text = event.to, event.text
             if "\n" not in text:
@@ -109,6 +137,17 @@ class Text:
         if isinstance(event, events.Ok):
             return _lines(confirm(command, event))
         return _lines(render(event))
+
+
+def _told(event: Messages, own: bool) -> bytes:
+    """As `Text.encode` for each of the messages, all at once."""
+    if own:
+        head = f"* you to {event.to}: "
+    elif event.to[:1] == "#":
+        head = f"[{event.to}] {event.from_}: "
+    else:
+        head = f"[@{event.from_}] "
+    return f"{head}{f'{chr(10)}{head}'.join(event.texts)}\n".encode()
 
 
 def _lines(lines: list[str]) -> bytes:

@@ -62,14 +62,14 @@ def test_together_and_one_by_one_are_the_same(lines: list[str], settings: dict[s
     assert told(lines, True, **settings) == told(lines, False, **settings)
 
 
-def test_neighbours_are_one_run_of_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neighbours_are_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is compared above is not only the slow way with itself."""
     stage = Stage()
     stage.enter("alice", "bob")
     said: list[int] = []
     say_all = stage.hub.say_all
 
-    def counting(by: Session, aim: Aim, texts: list[str]) -> list[Entry]:
+    def counting(by: Session, aim: Aim, texts: list[str]) -> Entry:
         said.append(len(texts))
         return say_all(by, aim, texts)
 

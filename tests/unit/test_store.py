@@ -14,7 +14,7 @@ from msgspec import structs
 
 from selchat.errors import Trimmed
 from selchat.model import events
-from selchat.model.entries import Correction, Entry, pair, room
+from selchat.model.entries import TOGETHER, Correction, Entry, pair, room
 from selchat.model.events import AnyFact
 from selchat.scram import Verifier
 from selchat.store import Log, Query
@@ -69,6 +69,9 @@ def fill(log: Log, *entries: Entry) -> None:
     for one in entries:
         log.append(one)
     log.commit()
+
+
+AT = "2026-01-31T12:00:00.123Z"
 
 
 def seqs(entries: list[Entry]) -> list[int]:
@@ -165,7 +168,8 @@ def test_every_kind_of_fact_comes_back_as_it_was(log: Log) -> None:
         events.Joined(28, at, "dev", "alice", True),
         events.Left(29, at, "dev", "bob", "kicked", "alice", "why"),
     ]
-    assert {type(fact) for fact in facts} == set(AnyFact.__args__) - set(Correction.__args__)
+    others = {*Correction.__args__, events.Messages}  # see below
+    assert {type(fact) for fact in facts} == set(AnyFact.__args__) - others
     written = [Entry(fact, "#dev", (1, 2), 1, str(fact.seq), author=fact.seq % 3) for fact in facts]
     fill(log, *written)
     assert list(log.entries()) == written
@@ -290,9 +294,131 @@ def test_it_reads_as_a_plain_list_would(
                 assert log.find_post(one.session, one.post_id) == one
 
 
-# Corrections
+# Several messages in one entry
 
-AT = "2026-01-31T12:00:00.123Z"
+Step = tuple[int, str, tuple[int, ...], int, int]
+
+together: st.SearchStrategy[list[Step]] = st.lists(
+    st.tuples(
+        st.integers(1, 5),
+        st.sampled_from(["#a", "#b", "@1:2"]),
+        st.sampled_from([(), (1,), (1, 2)]),
+        st.integers(1, 3),
+        st.integers(1, TOGETHER),
+    ),
+    max_size=30,
+)
+
+
+def pack(steps: list[Step]) -> tuple[list[Entry], list[Entry]]:
+    """Entries of one or more messages, and the same one by one. The texts are a word each."""
+    packed: list[Entry] = []
+    last = 0
+    for gap, conversation, users, session, count in steps:
+        last += gap + count - 1
+        texts = [f"word{seq}" for seq in range(last - count + 1, last + 1)]
+        fact: AnyFact
+        if count == 1:
+            fact = events.Message(last, AT, "#dev", "alice", texts[0])
+        else:
+            fact = events.Messages(last, AT, "#dev", "alice", texts)
+        packed.append(Entry(fact, conversation, users, session, None, 9))
+    return packed, [one for entry in packed for one in entry.each()]
+
+
+def test_each_of_several_messages_has_its_own_place() -> None:
+    _, each = pack([(3, "#a", (1,), 7, 3), (1, "#a", (), 7, 1)])
+    assert [(one.seq, one.first) for one in each] == [(3, 3), (4, 4), (5, 5), (6, 6)]
+    text = events.Message(4, AT, "#dev", "alice", "word4")
+    assert each[1] == Entry(text, "#a", (1,), 7, None, 9)
+
+
+def compare(log: Log, plain: list[Entry], seq: int, limit: int) -> None:
+    """See that a log answers as a list of single entries would."""
+    assert list(log.entries(seq)) == [one for one in plain if one.seq > seq]
+    for name in ("#a", "#b", "@1:2"):
+        of = [one for one in plain if one.conversation == name]
+        assert log.conversation(name, seq, limit) == [one for one in of if one.seq > seq][:limit]
+        assert log.before(name, seq, limit) == [one for one in of if one.seq < seq][-limit:]
+        assert log.before(name, None, limit) == of[-limit:]
+    own = [one for one in plain if 1 in one.users and one.seq > seq]
+    assert log.personal(1, seq, limit) == own[:limit]
+
+
+@given(steps=together, seq=st.integers(0, 200), limit=st.integers(1, 70), commits=st.booleans())
+@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+def test_several_in_one_entry_read_as_they_would_one_by_one(
+    kind: str, steps: list[Step], seq: int, limit: int, commits: bool
+) -> None:
+    packed, plain = pack(steps)
+    with IMPLEMENTATIONS[kind]() as log:
+        for one in packed:
+            log.append(one)
+            if commits:
+                log.commit()
+        assert log.newest == (plain[-1].seq if plain else 0)
+        compare(log, plain, seq, limit)
+        first = plain[0].seq if plain else log.newest + 1
+        assert (log.seq_at(AT), log.seq_at("2027")) == (first, log.newest + 1)
+        for one in plain[:: max(1, len(plain) // 5)]:
+            query = Query((f"word{one.seq}",), (one.conversation,), None, None, 0, 1_000, 10)
+            assert log.search(query) == [one]
+
+
+@given(
+    steps=together,
+    changes=st.lists(st.tuples(st.booleans(), st.integers(0, 300)), max_size=5),
+    seq=st.integers(0, 200),
+    searching=st.booleans(),
+)
+@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+def test_one_of_several_can_be_corrected(
+    kind: str, steps: list[Step], changes: list[tuple[bool, int]], seq: int, searching: bool
+) -> None:
+    packed, plain = pack(steps)
+    with IMPLEMENTATIONS[kind]() as log:
+        fill(log, *packed)
+        for which in range(len(plain)) if searching else ():  # what is found is in the index
+            word = f"word{plain[which].seq}"
+            log.search(Query((word,), ("#a", "#b", "@1:2"), None, None, 0, 1_000, 10))
+        said = len(plain)
+        done: set[int] = set()
+        for delete, which in changes if said else ():
+            place = which % said
+            old, last = plain[place], log.newest + 1
+            if place in done:
+                continue
+            done.add(place)
+            assert isinstance(old.fact, events.Message)
+            text = "" if delete else "other"
+            fact = structs.replace(old.fact, text=text, deleted=delete, edited=not delete)
+            plain[place] = structs.replace(old, fact=fact)
+            plain.append(deleted(last, old.seq) if delete else edited(last, old.seq, text))
+            fill(log, plain[-1])
+            query = Query((f"word{old.seq}",), (old.conversation,), None, None, 0, 1_000, 10)
+            assert log.search(query) == []
+        compare(log, plain, seq, 1_000)
+
+
+@given(steps=together, before=st.integers(0, 200), keep=st.integers(0, 12))
+@pytest.mark.parametrize("kind", IMPLEMENTATIONS)
+def test_of_several_only_the_old_are_forgotten(
+    kind: str, steps: list[Step], before: int, keep: int
+) -> None:
+    packed, plain = pack(steps)
+    with IMPLEMENTATIONS[kind]() as log:
+        fill(log, *packed)
+        log.save_snapshot(b"{}")
+        gone = sum(log.trim(before, keep, lambda _: True))
+        left: list[Entry] = []
+        for name in ("#a", "#b", "@1:2"):
+            of = [one for one in plain if one.conversation == name]
+            left += [one for one in (of[-keep:] if keep else of) if one.seq >= before]
+        assert list(log.entries()) == sorted(left, key=lambda one: one.seq)
+        assert gone == len(plain) - len(left)
+
+
+# Corrections
 
 
 def said(seq: int, text: str, post_id: str | None = None, author: int = 1) -> Entry:

@@ -28,6 +28,9 @@ VERSIONS = sorted(CORPUS.glob("version-*.sql"), key=lambda path: int(path.stem[8
 
 TEXTS = ["hello from long ago", "two\nlines ☃", "waves", "just between us", "after the snapshot"]
 
+TOGETHER = ["one of two", "two of two"]
+"""Said together, which since version 4 is one row."""
+
 
 def write(folder: Path) -> None:
     """A small log with something of each kind, and a snapshot in the middle."""
@@ -45,6 +48,7 @@ def write(folder: Path) -> None:
     stage.say("dora", {"type": "leave", "room": "dev"}, {"type": "quit"})
     stage.settle()
     stage.say("carol", {"type": "post", "id": "3", "to": "#dev", "text": TEXTS[4]})
+    stage.say("alice", *(f"#dev {text}" for text in TOGETHER))
     stage.settle()
     stage.kill()
 
@@ -90,6 +94,13 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def texts(request: pytest.FixtureRequest) -> list[str]:
+    """What was said in that folder."""
+    version = int(request.node.callspec.params["folder"].stem[8:])
+    return TEXTS + TOGETHER if version >= 4 else TEXTS
+
+
 def test_each_version_has_its_file() -> None:
     assert [path.stem for path in VERSIONS] == [
         f"version-{number}" for number in range(1, len(MIGRATIONS) + 1)
@@ -109,10 +120,10 @@ def test_a_version_is_what_its_migrations_make(tmp_path: Path) -> None:
         made.close()
 
 
-def test_all_that_was_said_is_there(folder: Path) -> None:
+def test_all_that_was_said_is_there(folder: Path, texts: list[str]) -> None:
     log = SqliteLog(folder)
     said = [entry.fact.text for entry in log.entries() if hasattr(entry.fact, "text")]
-    assert [text for text in said if text != "fish"] == TEXTS
+    assert [text for text in said if text != "fish"] == texts
     assert log.newest == len(list(log.entries()))
     found = log.search(Query(("between",), (), 3, None, 0, log.newest + 1, 10))
     assert [entry.fact.text for entry in found if hasattr(entry.fact, "text")] == [TEXTS[3]]
@@ -123,7 +134,7 @@ def test_all_that_was_said_is_there(folder: Path) -> None:
     assert version == len(MIGRATIONS)
 
 
-def test_sessions_and_rooms_go_on(folder: Path) -> None:
+def test_sessions_and_rooms_go_on(folder: Path, texts: list[str]) -> None:
     stage = DiskStage(folder)
     stage.say("bob", "bob", "/topic dev", "/who")
     assert [line for line in stage.get("bob") if "welcome" not in line] == [
@@ -135,7 +146,7 @@ def test_sessions_and_rooms_go_on(folder: Path) -> None:
     stage.say("carol", hello, again)
     events = [json.loads(line) for line in stage.get("carol")]
     assert events[0]["rooms"] == ["dev"]
-    assert [event["text"] for event in events if event["type"] == "message"] == TEXTS[1:]
+    assert [event["text"] for event in events if event["type"] == "message"] == texts[1:]
     assert events[-1]["type"] == "ok"
     assert events[-1]["seq"] == next(e["seq"] for e in events if e.get("text") == TEXTS[4])
     stage.expect_no_difference()
