@@ -138,8 +138,8 @@ class MemoryLog:
                 posts[entry.session, entry.post_id] = entry
             elif isinstance(entry.fact, CORRECTIONS):
                 self._correct(entry.fact)
-        while self._count > self._capacity:
-            self._forget_oldest()
+        while (over := self._count - self._capacity) > 0:
+            self._forget_oldest(over)
 
     def _correct(self, correction: Correction) -> None:
         before = self._corrected.get(correction.of)
@@ -301,8 +301,17 @@ class MemoryLog:
         if isinstance(fact, Correction) and self._corrected.get(fact.of) == entry.seq:
             del self._corrected[fact.of]
 
-    def _forget_oldest(self) -> None:
-        entry = self._entries.popleft()
+    def _forget_oldest(self, over: int) -> None:
+        """Forget the oldest entry; where it is more messages than `over`, so many of them."""
+        entry = self._entries[0]
+        fact = entry.fact
+        if type(fact) is Messages and len(fact.texts) > over:
+            rest = structs.replace(entry, fact=structs.replace(fact, texts=fact.texts[over:]))
+            self._replace(0, [rest])
+            self._trimmed = rest.first - 1
+            self._count -= over
+            return
+        self._entries.popleft()
         self._trimmed = entry.seq
         self._count -= _size(entry)
         self._forget_correction(entry)

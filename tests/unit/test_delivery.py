@@ -269,7 +269,7 @@ def test_an_event_is_encoded_once_for_all_readers_of_a_tongue(
         ["[#dev] alice: one", "[#dev] alice: two"]
     ] * 6
     assert [len(stage.get(name)) for name in "uvwxyz"] == [2] * 6
-    assert sorted(encoded, key=str) == [Jsonl, Jsonl, Text, Text]
+    assert sorted(encoded, key=str) == [Jsonl, Text]
 
 
 def test_what_cannot_be_encoded_is_missing_for_that_tongue_alone(

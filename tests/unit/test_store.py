@@ -400,6 +400,18 @@ def test_one_of_several_can_be_corrected(
         compare(log, plain, seq, 1_000)
 
 
+@given(capacity=st.integers(1, 25), steps=together, seq=st.integers(0, 200))
+def test_memory_holds_the_newest_of_them(capacity: int, steps: list[Step], seq: int) -> None:
+    packed, plain = pack(steps)
+    log = MemoryLog(capacity)
+    for one in packed:
+        log.append(one)
+        log.commit()
+    forgotten = plain[:-capacity]
+    assert log.trimmed == (forgotten[-1].seq if forgotten else 0)
+    compare(log, plain[-capacity:], max(seq, log.trimmed), 70)
+
+
 @given(steps=together, before=st.integers(0, 200), keep=st.integers(0, 12))
 @pytest.mark.parametrize("kind", IMPLEMENTATIONS)
 def test_of_several_only_the_old_are_forgotten(
