@@ -26,7 +26,7 @@ from selchat.hub.state import Session
 from selchat.loop import Loop, Timer
 from selchat.model import events
 from selchat.model.commands import Command, Posts
-from selchat.pace import Pace, Rates
+from selchat.pace import Pace, Rates, Share
 from selchat.scram import binding
 from selchat.settings import ServerSettings
 from selchat.stream import Stream, Streams
@@ -69,12 +69,7 @@ class House(Protocol):
     gate: Gate
     handshakes: Handshakes
     rates: Rates
-
-    def allow(self) -> int:
-        """The costs that a connection may use up now; 0 or less: none is left."""
-
-    def used(self, cost: int) -> None:
-        """So much of it was used."""
+    share: Share
 
     def feed_later(self, connection: Connection) -> None:
         """Go on with it in the next tick: there is room, or it has more to ask."""
@@ -311,6 +306,8 @@ class Connection:
         free = self._rest is None and not self._paused
         if self._commands is not None and not self.closing and free:
             self._carry_out(self._commands, turn)
+            if self._commands is None and self._rest is None and not self.stream.held:
+                return  # it is read on, as nearly always
         self.listen()
 
     def listen(self) -> None:
@@ -345,10 +342,10 @@ class Connection:
             if cost > dearest:
                 self._commands = chain((item,), commands)
                 break
-            if isinstance(item, events.Error):
-                hub.answer(self, item)
-            elif isinstance(item, Posts):
+            if isinstance(item, Posts):
                 dispatch_posts(hub, self, item)
+            elif isinstance(item, events.Error):
+                hub.answer(self, item)
             else:
                 dispatch(hub, self, item)
                 if self._refused >= 0:
@@ -366,11 +363,12 @@ class Connection:
         may cost. The last one may overdraw either.
         """
         house, pace = self._house, self._pace
-        allowed = house.allow()
+        allowed = house.share.left // house.share.among
         dearest = _ANY
-        if not turn and allowed <= 0:
-            dearest = 0 if self.session is None else LEAST if allowed <= -_DEBT else _ANY
-        allowed = max(allowed, LEAST)
+        if allowed < LEAST:
+            if not turn and allowed <= 0:
+                dearest = 0 if self.session is None else LEAST if allowed <= -_DEBT else _ANY
+            allowed = LEAST
         if pace is not None:
             # At least one, as whoever is in debt would not be here.
             allowed = min(allowed, int(pace.left(house.rates, house.loop.clock())) + 1)
@@ -379,7 +377,7 @@ class Connection:
     def _pay(self, used: int) -> None:
         """Rest, where that was more than its rates allow; go on in the next tick, if it can."""
         house = self._house
-        house.used(used)
+        house.share.left -= used
         rest = self._pace.spend(house.rates, used) if self._pace is not None else 0.0
         if rest:
             self._rest = house.loop.call_later(rest, self._rested)

@@ -24,6 +24,7 @@ from selchat.hub.messages import PAGE_TEXT, weight
 from selchat.hub.state import Peer, Session
 from selchat.model import events
 from selchat.model.commands import Command, Posts
+from selchat.pace import Share
 from selchat.wire import Tongue
 
 log = logging.getLogger(__name__)
@@ -57,23 +58,14 @@ class Delivery:
         self._failed: dict[Connection, Exception] = {}  # what cannot go on, and why
         self._seq = hub.log.newest  # of the last entry told
         self.tick, self.crowded = TICK, CROWDED
-        self._left = TICK
+        self.share = Share(TICK)
         self._page = hub.settings.page
-        self._sharing = 1
 
     def feed_later(self, connection: Connection) -> None:
         """Go on with that connection in the next tick: there is room, or it has more to ask."""
         if not self._hungry:
             self._wake()
         self._hungry[connection] = None
-
-    def allow(self) -> int:
-        """The costs that a connection may use up now; 0 or less: none is left."""
-        return self._left // self._sharing
-
-    def used(self, cost: int) -> None:
-        """So much was used up."""
-        self._left -= cost
 
     def deliver(self) -> None:
         """Tell what there is to tell."""
@@ -158,16 +150,17 @@ class Delivery:
         committed and told in the next tick, so in this one no page may hold it. Whoever is not
         reached is first in the next tick.
         """
-        self._left = self.tick
+        share = self.share
+        share.left = self.tick
         # Who only reads on waits for nobody's commands.
         if waiting := sum(connection.catchup is None for connection in self._hungry):
-            self._left = max(self.crowded, _ALONE // waiting)
+            share.left = max(self.crowded, _ALONE // waiting)
         hungry, self._hungry = iter(self._hungry), {}
         present = self._feed_pages(hungry)
         for turn in range(len(present)):
-            if turn and self._left <= 0:
+            if turn and share.left <= 0:
                 break  # one at least, or pages could keep all from getting on
-            self._sharing = len(present)
+            share.among = len(present)
             connection = present.popleft()
             if connection.closing:
                 continue  # another's command took its session over
@@ -175,7 +168,7 @@ class Delivery:
                 connection.work(turn=True)
             except Exception as error:  # noqa: BLE001  (it is told below)
                 self._failed[connection] = error
-        self._sharing = 1
+        share.among = 1
         if rest := dict.fromkeys((*present, *hungry)):
             self._hungry = rest | self._hungry
             self._wake()
@@ -194,7 +187,7 @@ class Delivery:
                 present.append(connection)
                 left -= LEAST
             else:
-                self._left -= _PAGE
+                self.share.left -= _PAGE
                 left -= _PAGE
                 try:
                     if self._feed_page(connection, connection.catchup):

@@ -13,6 +13,18 @@ _SLICE = 0.1
 ten times a second, not at each command."""
 
 
+class Share:
+    """What all connections together may still use in this tick, in the same units; of that, while
+    several wait for their turn, each may use one part of so many (`among`).
+    """
+
+    __slots__ = ("among", "left")
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.among = 1
+
+
 class Rates(NamedTuple):
     """What a connection may spend. Units are the costs of the dispatcher's table."""
 

@@ -92,6 +92,7 @@ class Server:
         self.hub.restore()
         settle(self.hub)
         self.delivery = Delivery(self.hub, self._wake)
+        self.share = self.delivery.share
         self._upkeep = Upkeep(self.loop, self.log, self.hub)
         self._audit = Audit(data_folder(settings.data) if settings.store == "disk" else None)
         self.gate = Gate(settings, self._time)
@@ -126,14 +127,6 @@ class Server:
             self._deriver.close()
             self.loop.close()
         return 0 if self._clean else 1
-
-    def allow(self) -> int:
-        """The costs that a connection may use up now; 0 or less: none is left."""
-        return self.delivery.allow()
-
-    def used(self, cost: int) -> None:
-        """So much of it was used."""
-        self.delivery.used(cost)
 
     def feed_later(self, connection: Connection) -> None:
         """Go on with that connection in the next tick."""

@@ -210,14 +210,33 @@ class Stream:
         """Try to send, then wait for exactly what is needed next."""
         if self.state == CLOSED:
             return
+        out = self._out
         try:
-            if self._out is not None:
-                self._send(self._out)
-            if self._out is None and self.state == OPEN and not self.full and self._mask == READ:
-                return  # all is sent, as nearly always, and nothing else has to change
+            if out is not None:
+                if self._offset == 0 and self.waiting <= self._shared.limits.write_budget:
+                    data = out[0] if len(out) == 1 else b"".join(out)
+                    sent = self._socket.send(data)
+                    if sent == self.waiting:
+                        self._out = None
+                        self.waiting = 0
+                        if self._mask == READ and self.state == OPEN and not self.full:
+                            return  # as nearly always: nothing else has to change
+                    else:
+                        out[:] = [data]
+                        self._took(out, sent)
+                else:
+                    self._send_some(out)
+        except (BlockingIOError, InterruptedError):
+            pass
         except OSError as error:
             self.abort(error.strerror or str(error))
             return
+        self._see_to_the_rest()
+
+    # Inside
+
+    def _see_to_the_rest(self) -> None:
+        """After sending: end, go on, or wait, whichever is due."""
         limits = self._shared.limits
         if self.waiting > limits.hard:
             self.abort(f"{self.waiting} bytes were waiting to be read by it")
@@ -231,27 +250,18 @@ class Stream:
         if self.state != CLOSED:
             self._interest()
 
-    # Inside
-
-    def _send(self, out: list[bytes]) -> None:
+    def _send_some(self, out: list[bytes]) -> None:
+        """Send as much of the first buffer as the budget lets through."""
         if self._offset == 0 and len(out) > 1:
             out[:] = [b"".join(out)]
-        head = out[0]
-        budget = self._shared.limits.write_budget
-        try:
-            if self._offset == 0 and len(head) <= budget:
-                sent = self._socket.send(head)
-                if sent == len(head) == self.waiting:
-                    self._out = None
-                    self.waiting = 0
-                    return
-            else:
-                sent = self._socket.send(memoryview(head)[self._offset : self._offset + budget])
-        except (BlockingIOError, InterruptedError):
-            return
+        end = self._offset + self._shared.limits.write_budget
+        self._took(out, self._socket.send(memoryview(out[0])[self._offset : end]))
+
+    def _took(self, out: list[bytes], sent: int) -> None:
+        """So much of the first buffer is sent."""
         self.waiting -= sent
         self._offset += sent
-        if self._offset == len(head):
+        if self._offset == len(out[0]):
             self._offset = 0
             del out[0]
             if not out:

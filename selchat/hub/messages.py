@@ -63,7 +63,7 @@ def say_all(hub: Hub, session: Session, posts: commands.Posts) -> bool:
         hub.failing is not None
         or author.blockers
         or len(author.sessions) > 1
-        or not _as_they_are(texts, hub.settings.message_size)
+        or not _as_they_are(posts, hub.settings.message_size)
     ):
         return False
     aim = session.aim
@@ -89,14 +89,14 @@ def say_all(hub: Hub, session: Session, posts: commands.Posts) -> bool:
     return True
 
 
-def _as_they_are(texts: list[str], most: int) -> bool:
+def _as_they_are(posts: commands.Posts, most: int) -> bool:
     """Whether these can be said as they are: each is one clean line of `most` characters or less
     (0: of any number).
     """
-    together = "".join(texts)
-    if not plain(together) and any("\n" in text or clean(text) != text for text in texts):
+    texts = posts.texts
+    if not posts.plain and any(clean(text) != text or "\n" in text for text in texts):
         return False
-    return not most or len(together) <= most or max(map(len, texts)) <= most
+    return not most or max(map(len, texts)) <= most
 
 
 def _aim(hub: Hub, author: User, to: str) -> Aim:

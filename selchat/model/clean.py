@@ -29,6 +29,8 @@ _MARKS = (
 )
 _HARMFUL = re.compile("[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
+_CONTROLS = bytes((*range(0x20), 0x7F))
+
 _ON_A_LETTER = 8
 _TOWER = 4
 
@@ -81,6 +83,11 @@ def plain(text: str) -> bool:
     Others may be clean too: that takes longer to find out.
     """
     return text.isascii() and text.isprintable()
+
+
+def controls(data: bytes) -> int:
+    """How many control characters of ASCII are in UTF-8. ASCII without any is `plain`."""
+    return len(data) - len(data.translate(None, _CONTROLS))
 
 
 def clean_line(text: str) -> str:

@@ -91,11 +91,13 @@ class Post(Command):
 
 class Posts(Struct, gc=False):
     """Neighbouring posts of text to one target: what the text tongue makes of lines that came
-    together, since it takes a third of the work to handle them at once.
+    together, since it takes little more work to handle them at once than one of them. Where they
+    are `plain` (clean.py) nobody has to look at them again.
     """
 
     to: str
     texts: list[str]
+    plain: bool = False
     id: None = None
 
     def each(self) -> list[Post]:

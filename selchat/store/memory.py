@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from bisect import bisect_left, bisect_right
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from operator import attrgetter
@@ -97,7 +97,8 @@ class MemoryLog:
         self._new: list[Entry] = []
         self._entries: deque[Entry] = deque()
         self._count = 0  # several messages in one entry counted apart
-        self._strands: dict[str | int, _Strand] = {}  # by conversation, and by user id
+        # By conversation, and by user id.
+        self._strands: defaultdict[str | int, _Strand] = defaultdict(_Strand)
         self._posts: dict[tuple[int, str], Entry] = {}
         self._corrected: dict[int, int] = {}  # by message: the last correction of it
         self._late: dict[tuple[int, str], int] = {}  # the posts that `trim` took
@@ -121,23 +122,21 @@ class MemoryLog:
     def _file(self) -> None:
         """Put what was appended where it is found: with the commit, or before a question."""
         new, self._new = self._new, []
-        strands, posts, append = self._strands, self._posts, self._entries.append
+        strands, append = self._strands, self._entries.append
         for entry in new:
             append(entry)
-            self._count += _size(entry)
-            strand = strands.get(entry.conversation)
-            if strand is None:
-                strand = strands[entry.conversation] = _Strand()
-            strand.entries.append(entry)
+            strands[entry.conversation].entries.append(entry)
             for user in entry.users:
-                strand = strands.get(user)
-                if strand is None:
-                    strand = strands[user] = _Strand()
-                strand.entries.append(entry)
+                strands[user].entries.append(entry)
+            fact = entry.fact
+            if type(fact) is Messages:
+                self._count += len(fact.texts)
+                continue
+            self._count += 1
             if entry.post_id is not None:
-                posts[entry.session, entry.post_id] = entry
-            elif isinstance(entry.fact, CORRECTIONS):
-                self._correct(entry.fact)
+                self._posts[entry.session, entry.post_id] = entry
+            elif isinstance(fact, CORRECTIONS):
+                self._correct(fact)
         while (over := self._count - self._capacity) > 0:
             self._forget_oldest(over)
 

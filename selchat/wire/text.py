@@ -13,6 +13,7 @@ from typing import ClassVar
 import msgspec
 
 from selchat.model import commands, events, names
+from selchat.model.clean import controls
 from selchat.model.commands import Command, Posts
 from selchat.model.entries import TOGETHER
 from selchat.model.events import Error, Event, Fact, Message, Messages
@@ -42,30 +43,30 @@ class Text:
         """Give a command or an error for each line, but for neighbouring posts; a line is a name
         until one is taken, or the password that was asked for.
         """
-        if self._aim and not self._secret and (texts := self._more_of_the_same(data)):
-            to = self._aim[:-1]
-            if len(texts) <= TOGETHER:
-                return iter((Posts(to, texts),))
-            rows = range(0, len(texts), TOGETHER)
-            return iter([Posts(to, texts[row : row + TOGETHER]) for row in rows])
+        if self._aim and not self._secret and (posts := self._more_of_the_same(data)):
+            return iter(posts)
         return self._receive(data)
 
-    def _more_of_the_same(self, data: bytes) -> list[str] | None:
+    def _more_of_the_same(self, data: bytes) -> list[Posts] | None:
         """What is said, if all of `data` is posts to where the last one went, as it mostly is: a
         few steps for all its lines. None if it has to be looked at line by line.
         """
-        if not self._lines.whole(data):
-            return None
+        aim = self._aim
         try:
             text = data.decode()
         except UnicodeDecodeError:
             return None
-        aim = self._aim
-        if not text.startswith(aim) or "\r" in text:
+        if not (self._lines.whole(data) and text.startswith(aim)):
             return None
         texts = text[len(aim) : -1].split("\n" + aim)
-        same = len(texts) == text.count("\n") and all(map(str.strip, texts))
-        return texts if same else None
+        # Each ends with the one control that is in it.
+        if controls(data) != len(texts) or not all(map(str.strip, texts)):
+            return None
+        to, clear = aim[:-1], text.isascii()
+        if len(texts) <= TOGETHER:
+            return [Posts(to, texts, clear)]
+        starts = range(0, len(texts), TOGETHER)
+        return [Posts(to, texts[start : start + TOGETHER], clear) for start in starts]
 
     def _receive(self, data: bytes) -> Iterator[Command | Posts | Error]:
         posts: Posts | None = None
