@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from selchat.cli import parse_address
+from selchat.arguments import parse_address
 from tests.e2e.conftest import Start
 from tests.e2e.harness import HINT, PATIENCE, SERVER, ServerProcess, environment, run_server, until
 

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import pytest
 
 import selchat.client
-from selchat import cli
+from selchat import arguments, cli
 from selchat.errors import StartError, StoreError, UsageError
 from selchat.settings import ClientOptions, ServerSettings, documentation
 
@@ -273,7 +273,7 @@ def test_where_the_client_goes(
 )
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(UsageError) as caught:
-        cli.parse_address(address)
+        arguments.parse_address(address)
     assert str(caught.value).isprintable()
 
 
