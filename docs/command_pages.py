@@ -10,13 +10,13 @@ import argparse
 import re
 from collections.abc import Callable
 
-from selchat import cli
+from selchat import arguments
 from selchat.settings import documentation
 
 COMMAND = "python docs/generate.py"
 PROGRAMS: dict[str, Callable[[], argparse.ArgumentParser]] = {
-    "selchat-server": cli.server_parser,
-    "selchat-client": cli.client_parser,
+    "selchat-server": arguments.server_parser,
+    "selchat-client": arguments.client_parser,
 }
 SEE_ALSO = {"selchat-server": "selchat-client", "selchat-client": "selchat-server"}
 

@@ -7,7 +7,6 @@ enough and has the dependencies; else `.venv/bin/python` beside bin/; else one l
 
 import importlib.util
 import os
-import shlex
 import sys
 
 OLDEST = (3, 11)
@@ -48,6 +47,8 @@ def what_is_missing() -> str:
 
 
 def _remedy(root: str) -> str:
+    import shlex  # late: hardly ever needed
+
     python = "python3" if sys.version_info >= OLDEST else "python%d.%d" % OLDEST
     # A .venv of an old Python cannot be upgraded in place.
     clear = " --clear" if sys.version_info < OLDEST and sys.prefix != sys.base_prefix else ""

@@ -18,14 +18,17 @@ from __future__ import annotations
 import logging
 import socket
 import struct
-import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from selchat.loop import READ, Loop, Timer
+
+if TYPE_CHECKING:
+    import subprocess
 
 log = logging.getLogger(__name__)
 
@@ -181,6 +184,8 @@ class Deriver:
             self._lost("does not listen")
 
     def _start(self) -> bool:
+        import subprocess  # late, as the process itself: most servers need none for long
+
         if self._loop.clock() < self._not_before:
             return False
         here, there = socket.socketpair()

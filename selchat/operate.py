@@ -26,7 +26,7 @@ from selchat.store.sqlite import FILE
 
 
 class Asked(NamedTuple):
-    """What a command takes besides the settings, as its parser in cli.py gives it."""
+    """What a command takes besides the settings, as its parser in arguments.py gives it."""
 
     file: str = ""
     force: bool = False

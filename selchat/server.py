@@ -33,7 +33,6 @@ from selchat.settings import ServerSettings
 from selchat.status import Status, status
 from selchat.store import Log
 from selchat.store.folder import data_folder
-from selchat.store.memory import MemoryLog
 from selchat.store.sqlite import SqliteLog
 from selchat.stream import Limits, Listener, Streams, listen
 from selchat.upkeep import Upkeep
@@ -236,8 +235,9 @@ def run(settings: ServerSettings) -> int:
     # stop the server at once.
     server.loop.call_later(0, lambda: _announce(server))
     # What there is by now stays: no collection of garbage has to go over it, for 3 ms and longer.
-    gc.collect()
+    # None went over it before either (cli.py): there is next to no garbage to be kept with it.
     gc.freeze()
+    gc.enable()
     return server.run()
 
 
@@ -292,6 +292,8 @@ def _outward(ipv6: bool) -> list[str]:
 
 def _open_log(settings: ServerSettings) -> Log:
     if settings.store == "memory":
+        from selchat.store.memory import MemoryLog  # late: seldom needed
+
         return MemoryLog(settings.memory_entries)
     return SqliteLog(data_folder(settings.data), full=settings.durability == "full")
 

@@ -5,7 +5,7 @@ key, its limits, its text in `--help` and its row in docs/configuration.md all c
 field. Where the values come from, and what wins, is the subject of sources.py.
 """
 
-from __future__ import annotations
+# No annotations from __future__: msgspec would have to compile the text of each, at every start.
 
 from functools import cache
 from typing import Annotated, Final, Literal, get_args, get_origin

@@ -7,7 +7,6 @@ one is a `UsageError` of one line that says which source, what is wrong there an
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -106,6 +105,8 @@ def parse_toml(path: str, content: bytes, example: str) -> dict[str, object]:
 
     Raises `UsageError`.
     """
+    import tomllib  # late: most servers have no such file
+
     try:
         # utf-8-sig: some editors put a byte order mark first, which TOML does not know.
         return tomllib.loads(content.decode("utf-8-sig"))

@@ -7,7 +7,7 @@ those without a default are required, and `text` takes the rest of the line. So 
 does it and its help are columns of the table in hub/dispatch.py.
 """
 
-from __future__ import annotations
+# No annotations from __future__: msgspec would have to compile the text of each, at every start.
 
 from typing import Annotated, ClassVar, Literal
 

@@ -9,7 +9,7 @@ as they were when the event happened. Rooms stand without `#` in a field called 
 it in `to` and `of`, where `@` marks a user.
 """
 
-from __future__ import annotations
+# No annotations from __future__: msgspec would have to compile the text of each, at every start.
 
 from typing import Literal
 

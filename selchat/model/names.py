@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -93,6 +92,8 @@ def room(text: str) -> str:
 
 def closest(text: str, known: Iterable[str]) -> str | None:
     """The known word that `text` was probably meant to be, for a 'did you mean'; None if none."""
+    from difflib import get_close_matches  # late: only for mistakes
+
     found = get_close_matches(text, known, n=1, cutoff=0.7)
     return found[0] if found else None
 

@@ -7,11 +7,12 @@ import re
 import signal
 import socket
 import subprocess
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
 
-from selchat.cli import parse_address
+from selchat.arguments import parse_address
 from tests.e2e.conftest import Start
 from tests.e2e.harness import HINT, PATIENCE, SERVER, ServerProcess, environment, run_server, until
 
@@ -315,3 +316,46 @@ def test_without_standard_error_the_ready_line_is_still_alone(tmp_path: Path) ->
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+# What a start loads
+
+
+NOT_AT_START = (
+    *("argparse", "asyncio", "concurrent", "difflib", "gettext", "multiprocessing", "shutil"),
+    *("subprocess", "tempfile", "tomllib"),
+    *("cryptography", "ifaddr", "platformdirs", "scramp", "wcwidth"),
+    *("selchat.arguments", "selchat.client", "selchat.operate", "selchat.store.memory"),
+)
+"""Modules that take long to load, and that few starts or only the first of some kind need."""
+
+
+def loaded(server: ServerProcess) -> set[str]:
+    """The modules that a server loaded, from its first line on, with the packages they are in."""
+    server.ready()
+    server.signal()
+    server.expect_exit()
+    named = re.findall(r"^import time:[ \d|]*\|\s*([\w.]+)$", server.stderr(), re.MULTILINE)
+    ours = named[named.index("selchat") :]  # what stands before, the environment loads
+    return {part for name in ours for part in accumulate(name.split("."), "{}.{}".format)}
+
+
+def test_a_start_loads_nothing_that_it_has_no_use_for(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    flags = ("--host", "127.0.0.1", "--data", str(tmp_path / "data"))
+    first = loaded(start(*flags))
+    assert "selchat.server" in first
+    assert first.intersection(NOT_AT_START) == {"cryptography"}  # it makes the certificate, once
+    assert loaded(start(*flags)).isdisjoint(NOT_AT_START)
+
+
+def test_what_a_start_needs_it_loads(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    config = tmp_path / "chat.toml"
+    config.write_text('store = "memory"\ntls = "off"\n')
+    rare = loaded(start("--host", "127.0.0.1", "--config", str(config))) & set(NOT_AT_START)
+    assert rare == {"tomllib", "selchat.store.memory"}

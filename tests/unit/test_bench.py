@@ -5,11 +5,12 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.bench import chart
+from tests.bench import chart, start
 from tests.bench.compare import Work, measure, table
 from tests.bench.contestants import CONTESTANTS
 from tests.bench.swarm import Swarm
@@ -35,6 +36,14 @@ def test_each_kind_of_work_is_measured(name: str, work: Work) -> None:
 def test_each_tongue_is_measured(name: str) -> None:
     figures = measure(CONTESTANTS[name], SMALL["room"], 0.1, check=True, pin=False)
     assert figures["deliveries/s"] > 0
+
+
+def test_starts_are_measured(tmp_path: Path) -> None:
+    found = start.measure(1)
+    assert list(found) == ["first", "again", "first, not compiled", "again, not compiled"]
+    assert all(wall > 0 and cpu > 0 for wall, cpu in found.values())
+    assert len(start.measure(1, tmp_path)) == 2
+    assert list(tmp_path.glob("*.sqlite3"))
 
 
 @pytest.fixture

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 import selchat.client
-from selchat import cli
+from selchat import arguments, cli
 from selchat.errors import StartError, StoreError, UsageError
 from selchat.settings import ClientOptions, ServerSettings, documentation
 
@@ -167,6 +169,61 @@ def test_flags_and_config_reach_the_server(server: StandIn[ServerSettings], tmp_
     assert server.given == [ServerSettings(port=0, page=7, host="::1")]
 
 
+FLAGS = (*(row.flag for row in documentation()), "--config")
+PARSER = arguments.server_parser()
+WORDS = st.one_of(
+    st.sampled_from((*FLAGS, "--prot", "--help", "--version", "--json", "--", "-", "-h")),
+    st.sampled_from(("", "0", "-1", "::1", "a b", "-a b", "=", "status", "backup", "@file")),
+    st.builds("{}={}".format, st.sampled_from((*FLAGS, "--prot")), st.text(max_size=3)),
+    st.text(max_size=3),
+)
+
+
+@given(st.lists(WORDS, max_size=6))
+@example(["--port=", "--port", "", "--data", "status"])
+def test_what_is_read_without_the_parser_is_what_the_parser_reads(words: list[str]) -> None:
+    read = cli._settings_only(words)
+    if read is not None:
+        assert arguments.operator_command(list(words)) is None
+        told = {
+            name: text for name, text in vars(PARSER.parse_all(words)).items() if text is not None
+        }
+        assert read == told
+
+
+@given(st.dictionaries(st.sampled_from(FLAGS), st.tuples(st.booleans(), st.text(max_size=3))))
+def test_settings_with_values_are_read_without_the_parser(
+    flags: dict[str, tuple[bool, str]],
+) -> None:
+    words: list[str] = []
+    for flag, (together, text) in flags.items():
+        words += [f"{flag}={text}"] if together else [flag, text.lstrip("-")]
+    read = cli._settings_only(words)
+    assert read is not None
+    assert len(read) == len(flags)
+
+
+def test_a_server_looks_for_garbage_but_not_among_what_was_loaded(tmp_path: Path) -> None:
+    program = (
+        "import gc, sys\n"
+        "from selchat import cli, server\n"
+        "def run(self):\n"
+        "    print(gc.isenabled(), gc.get_freeze_count() > 10_000)\n"
+        "    return 0\n"
+        "server.Server.run = run\n"
+        "sys.exit(cli.server_main(sys.argv[1:]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--host", "127.0.0.1", "--port", "0", "--data", tmp_path],
+        capture_output=True,
+        cwd=BIN.parent,
+        encoding="utf-8",
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == "True True\n"
+
+
 def test_the_flag_for_the_config_wins_over_the_variable(
     server: StandIn[ServerSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,7 +330,7 @@ def test_where_the_client_goes(
 )
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(UsageError) as caught:
-        cli.parse_address(address)
+        arguments.parse_address(address)
     assert str(caught.value).isprintable()
 
 

@@ -25,7 +25,7 @@ class Room(NamedTuple):
 
 
 ROOMS = (
-    Room(5, "commands", ("cli.py", "bootstrap.py")),
+    Room(5, "commands", ("cli.py", "arguments.py", "bootstrap.py")),
     Room(
         4,
         "server",
