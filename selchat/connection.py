@@ -305,8 +305,8 @@ class Connection:
         """
         free = self._rest is None and not self._paused
         if self._commands is not None and not self.closing and free:
-            self._carry_out(self._commands, turn)
-            if self._commands is None and self._rest is None and not self.stream.held:
+            done = self._carry_out(self._commands, turn)
+            if done and not self.stream.held:
                 return  # it is read on, as nearly always
         self.listen()
 
@@ -329,7 +329,8 @@ class Connection:
             self._pace.take_bytes(len(data))
         return tongue.receive(data)
 
-    def _carry_out(self, commands: Iterator[Command | Posts | events.Error], turn: bool) -> None:
+    def _carry_out(self, commands: Iterator[Command | Posts | events.Error], turn: bool) -> bool:
+        """Do what may be done now; True if that was all, and it may ask for more at once."""
         allowed, dearest = self._allowed(turn)
         used = 0
         hub = self._house.hub
@@ -352,11 +353,12 @@ class Connection:
                     self._log_in()
             used += cost
             if self.closing:
-                return
+                return False
             if used >= allowed or self._paused:
                 self._commands = commands
                 break
         self._pay(used)
+        return self._commands is None and self._rest is None
 
     def _allowed(self, turn: bool) -> tuple[int, int]:
         """What it may use up now, of what the tick and its rates leave; and what one command of it
