@@ -14,6 +14,7 @@ import msgspec
 
 from selchat.model.entries import CORRECTIONS, TOGETHER, Entry
 from selchat.model.events import AnyFact, Messages
+from selchat.store.places import Places
 
 encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[AnyFact] = msgspec.json.Decoder(AnyFact)
@@ -24,17 +25,8 @@ _COLUMNS = """
 SELECT fact, session, user, other, post_id, name, author
 FROM entry JOIN conversation ON conversation.id = conversation
 """
-AFTER = _COLUMNS + "WHERE conversation = ? AND seq > ? ORDER BY seq LIMIT ?"
-BEFORE = _COLUMNS + "WHERE conversation = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
 ALL = _COLUMNS + "WHERE seq > ? ORDER BY seq LIMIT ?"
-PERSONAL = """
-WITH mine AS (
-    SELECT seq FROM entry WHERE user = ? AND seq > ?
-    UNION ALL SELECT seq FROM entry WHERE other = ? AND seq > ? ORDER BY seq LIMIT ?
-)
-SELECT fact, session, user, other, post_id, name, author
-FROM mine JOIN entry USING (seq) JOIN conversation ON conversation.id = conversation ORDER BY seq
-"""
+ONE = _COLUMNS + "WHERE seq = ?"
 
 BEYOND = TOGETHER - 1
 """How far the last message of a row can be above another one in it."""
@@ -79,7 +71,7 @@ def entries(rows: Iterable[tuple[Any, ...]], *, back: bool = False) -> Iterator[
             yield entry
 
 
-def split(db: sqlite3.Connection, seq: int) -> None:
+def split(db: sqlite3.Connection, places: Places, seq: int) -> None:
     """Give the message with that `seq`, and those in one row with it, rows of their own.
 
     Part of the open transaction. Raises sqlite3.Error.
@@ -94,3 +86,5 @@ def split(db: sqlite3.Connection, seq: int) -> None:
     shared = number, session, user, other, None
     rows = [(one.seq, *shared, encode(one), author, None, 0) for one in messages.each()]
     db.executemany(INSERT, rows)
+    users = [one for one in (user, other) if one is not None]
+    places.split([one.seq for one in messages.each()], number, users)

@@ -115,6 +115,23 @@ CREATE INDEX entry_by_corrected ON entry (corrects, seq) WHERE corrects IS NOT N
 _VERSION_4 = """
 -- Messages that came together are one row: `more` than one by so many, with the `seq` of the last.
 ALTER TABLE entry ADD COLUMN more INTEGER NOT NULL DEFAULT 0;
+
+-- Where entries are found (store/places.py), up to the entry that meta's `filed` names: by the
+-- number of their conversation, and by the ids of users with a minus before them. It is no index,
+-- as that would be filled at once: each message of a busy tick would write a page for each of them.
+DROP INDEX entry_by_conversation;
+DROP INDEX entry_by_user;
+DROP INDEX entry_by_other;
+CREATE TABLE place (
+    key INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (key, seq)
+) WITHOUT ROWID;
+INSERT OR IGNORE INTO place
+SELECT -user, seq FROM entry WHERE user IS NOT NULL
+UNION ALL SELECT -other, seq FROM entry WHERE other IS NOT NULL
+UNION ALL SELECT conversation, seq FROM entry ORDER BY 1, 2;
+INSERT INTO meta SELECT 'filed', coalesce(max(seq), 0) FROM entry;
 """
 
 MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)

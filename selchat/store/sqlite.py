@@ -16,7 +16,8 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -28,19 +29,8 @@ from selchat.model.entries import CORRECTIONS, Correction, Entry, corrected, ove
 from selchat.model.events import Gone, Message
 from selchat.store import Query, search
 from selchat.store.folder import Held
-from selchat.store.rows import (
-    AFTER,
-    ALL,
-    BEFORE,
-    BEYOND,
-    INSERT,
-    PERSONAL,
-    decode,
-    encode,
-    entries,
-    split,
-    to_row,
-)
+from selchat.store.places import Places, mine
+from selchat.store.rows import ALL, BEYOND, INSERT, ONE, decode, encode, entries, split, to_row
 from selchat.store.schema import migrate
 from selchat.store.stats import Stats
 from selchat.store.trim import trim
@@ -71,6 +61,9 @@ not in it, they are taken without an idle moment."""
 
 _INDEX_NOW = 200
 """Entries taken into it before an answer, at most, so that what was just said is found."""
+
+_FILE = 10_000
+"""Entries whose places are not filed at which that is begun without an idle moment."""
 
 _BEHIND, _FAR_BEHIND = 10_000, 100_000
 """Entries not in it between which it waits for an idle moment: more are said than it could keep up
@@ -115,6 +108,7 @@ class SqliteLog:
                 self.id = self._kept("id", 8)
                 self.secret = bytes.fromhex(self._kept("secret", 32))
                 newest = self._db.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()
+                self._places = Places(self._db)
             except (sqlite3.Error, OSError) as error:
                 raise StartError(f"the log {self._path} cannot be used: {why(error)}") from error
             undo.pop_all()
@@ -148,6 +142,8 @@ class SqliteLog:
             raise StoreError(why(error)) from error
         self.stats.committed(perf_counter() - start, self.newest - self._committed)
         self._committed = self.newest
+        if self._correcting:
+            self._places.committed()
         self._forget_pending()
 
     def probe(self) -> bool:
@@ -194,6 +190,9 @@ class SqliteLog:
             rows.append(to_row(entry, number))
         execute = self._db.executemany
         execute(INSERT, rows)
+        place = self._places.add
+        for seq, number, _, user, other, *_ in rows:
+            place(seq, number, user, other)
         if posts:
             execute("INSERT INTO post VALUES (?, ?, ?)", posts)
         if gone:  # nobody can repeat a post of theirs any more
@@ -203,7 +202,7 @@ class SqliteLog:
 
     def _correct(self, correction: Correction) -> None:
         """Put another message in the place of the one that a correction is about, everywhere."""
-        split(self._db, correction.of)
+        split(self._db, self._places, correction.of)
         place = correction.of, correction.seq
         before = self._db.execute(_CORRECTED_BEFORE, place).fetchone()
         if before is not None:
@@ -233,6 +232,7 @@ class SqliteLog:
         self._rollback()
         self.stats.failed += 1
         self.newest = self._committed
+        self._places.undo(self._committed)
         self._numbers.clear()  # some may have been given in the tick that failed
         self._forget_pending()
 
@@ -259,23 +259,27 @@ class SqliteLog:
         number, trimmed = found[0]
         if after < trimmed:
             raise Trimmed(f"{name} begins after entry {trimmed}", trimmed)
-        return self._entries(AFTER, (number, after, limit), after, limit)
+        return self._found(lambda places: places.after(number, after, limit), after, limit)
 
     def before(self, name: str, before: int | None, limit: int) -> list[Entry]:
         """See `Log`."""
         found = self._ask("SELECT id FROM conversation WHERE name = ? AND id > 0", (name,))
         if not found:
             return []
+        number = found[0][0]
         end = self.newest + 1 if before is None else min(before, self.newest + 1)
-        values = found[0][0], end + BEYOND, limit + BEYOND
-        return self._entries(BEFORE, values, end, limit, back=True)[::-1]
+
+        def find(places: Places) -> list[int]:
+            return places.before(number, end + BEYOND, limit + BEYOND)
+
+        return self._found(find, end, limit, back=True)[::-1]
 
     def personal(self, user: int, after: int, limit: int) -> list[Entry]:
         """See `Log`."""
         found = self._ask("SELECT seq FROM trimmed WHERE user = ?", (user,))
         if found and after < found[0][0]:
             raise Trimmed(f"what concerns user {user} begins after {found[0][0]}", found[0][0])
-        return self._entries(PERSONAL, (user, after, user, after, limit), after, limit)
+        return self._found(lambda places: places.after(mine(user), after, limit), after, limit)
 
     def find_post(self, session: int, post_id: str) -> Entry | None:
         """See `Log`."""
@@ -306,61 +310,60 @@ class SqliteLog:
         low, high = 0, self.newest + 1  # `at` grows with `seq`, so halving finds it
         while low < high:
             middle = (low + high) // 2
-            found = self._entries(ALL, (middle, 1), middle, 1)
+            found = self._entries(middle, 1)
             if found and found[0].fact.at < at:
                 low = found[0].seq + 1
             else:
                 high = middle
-        found = self._entries(ALL, (low, 1), low, 1)
+        found = self._entries(low, 1)
         return found[0].seq if found else self.newest + 1
 
     def entries(self, after: int = 0) -> Iterator[Entry]:
         """See `Log`."""
-        while page := self._entries(ALL, (after, _PAGE), after, _PAGE):
+        while page := self._entries(after, _PAGE):
             yield from page
             after = page[-1].seq
 
     def _one(self, seq: int, *, see_pending: bool = True) -> list[Entry]:
         """The entry with that `seq`, if it is there."""
-        found = self._entries(ALL, (seq - 1, 1), seq - 1, 1, see_pending=see_pending)
+        found = self._entries(seq - 1, 1, see_pending=see_pending)
         return [one for one in found if one.seq == seq]
 
-    def _entries(
-        self,
-        sql: str,
-        values: tuple[int | str, ...],
-        place: int,
-        limit: int,
-        *,
-        back: bool = False,
-        see_pending: bool = True,
+    def _entries(self, after: int, limit: int, *, see_pending: bool = True) -> list[Entry]:
+        """The first `limit` entries above `after`, of all."""
+        with self._reading(see_pending), closing(self._db.execute(ALL, (after, limit))) as rows:
+            return _until(limit, (one for one in entries(rows) if one.seq > after))
+
+    def _found(
+        self, find: Callable[[Places], list[int]], place: int, limit: int, *, back: bool = False
     ) -> list[Entry]:
-        """The first `limit` entries behind `place`, or before it (`back`), of those rows."""
-        found: list[Entry] = []
+        """The first `limit` entries above `place`, or the last below it (`back`), of those in the
+        rows that `find` gives.
+        """
+        with self._reading():
+            rows = (self._db.execute(ONE, (seq,)).fetchone() for seq in find(self._places))
+            each = entries(rows, back=back)
+            return _until(
+                limit, (one for one in each if (one.seq < place if back else one.seq > place))
+            )
+
+    @contextmanager
+    def _reading(self, see_pending: bool = True) -> Iterator[None]:
+        """Read, with what is pending unless nothing of it matters. Raises `StoreError`."""
         try:
             if see_pending:
                 self._write()
-            with closing(self._db.execute(sql, values)) as rows:
-                for entry in entries(rows, back=back):
-                    if entry.seq < place if back else entry.seq > place:
-                        found.append(entry)
-                        if len(found) == limit:
-                            break
+            yield
         except sqlite3.Error as error:
             raise self._unread(error) from error
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
             raise StoreError(f"{_DAMAGED} ({error})") from error
-        return found
 
     def _ask(
         self, sql: str, values: tuple[int | str, ...], see_pending: bool = True
     ) -> list[tuple[Any, ...]]:
-        try:
-            if see_pending:
-                self._write()
+        with self._reading(see_pending):
             return self._db.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise self._unread(error) from error
 
     def _unread(self, error: sqlite3.Error) -> StoreError:
         """What to raise where a question failed."""
@@ -406,33 +409,45 @@ class SqliteLog:
             if self._folded:
                 self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 return True  # that is enough for once
+            filing = self._file(idle)
             left = search.unindexed(self._db)
             if not idle and (left <= enough or _BEHIND < left < _FAR_BEHIND):
-                return False
-            return self._index_step() > enough
+                return filing
+            return self._index_step() > enough or filing
         except (sqlite3.Error, OSError) as error:
             raise StoreError(why(error)) from error
 
-    def _index_step(self) -> int:
-        """See to the index for a moment; how much is left to do.
+    def _file(self, idle: bool) -> bool:
+        """See to the places for a moment, if there is enough to do; whether there is more."""
+        places = self._places
+        if not (places.filing or places.unfiled >= _FILE or (idle and places.unfiled)):
+            return False
+        with self._unsynced():
+            return places.file() and (idle or places.filing)
 
-        It is not synced by itself: after a power cut, what was lost of the index is made again.
-        """
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        try:
+    def _index_step(self) -> int:
+        """See to the index for a moment; how much is left to do."""
+        with self._unsynced():
             self._db.execute("BEGIN IMMEDIATE")
             left = search.index(self._db, _INDEX)
             left += search.merge(self._db)
             self._db.execute("COMMIT")
+        return left
+
+    @contextmanager
+    def _unsynced(self) -> Iterator[None]:
+        """Change what is made of the entries, and made again after a power cut took it."""
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        try:
+            yield
         finally:
             self._rollback()  # nothing, where all went well
             self._db.execute(self._synchronous)
-        return left
 
     def trim(self, before: int, keep: int, alive: Callable[[int], bool]) -> Iterator[int]:
         """See `Log`."""
         try:
-            yield from trim(self._db, before, keep, alive)
+            yield from trim(self._db, self._places, before, keep, alive)
         except (sqlite3.Error, msgspec.MsgspecError) as error:
             raise StoreError(why(error)) from error
 
@@ -454,6 +469,10 @@ class SqliteLog:
 
     def _put(self, key: str, value: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+
+def _until(limit: int, found: Iterator[Entry]) -> list[Entry]:
+    return list(islice(found, limit))
 
 
 def _open(path: Path) -> sqlite3.Connection:

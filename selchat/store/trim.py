@@ -14,12 +14,13 @@ import sqlite3
 from collections.abc import Callable, Generator, Iterator
 
 from selchat.store import search
+from selchat.store.places import Places, mine
 from selchat.store.rows import split
 
 _STEP = 200
 """Entries forgotten at a time: about 5 ms, most of it for the index of search."""
 
-_WALK = 5_000
+_WALK = 2_000
 """Entries gone over at a time to find where those to keep begin: about 2 ms."""
 
 _VISIT = 50
@@ -32,11 +33,15 @@ _TOP = 2**63 - 1
 
 _CONVERSATIONS = "SELECT id FROM conversation WHERE id > ? ORDER BY id LIMIT ?"
 _OLDEST = """
-SELECT seq, conversation, user, other, fact, more FROM entry
-WHERE conversation = ? AND seq <= ? ORDER BY seq LIMIT ?
+SELECT seq, entry.conversation, user, other, fact, more FROM place JOIN entry USING (seq)
+WHERE key = ? AND seq <= ? ORDER BY seq LIMIT ?
 """
 _NEWEST = """
-SELECT seq, more FROM entry WHERE conversation = ? AND seq < ? ORDER BY seq DESC LIMIT ?
+SELECT seq, more FROM place JOIN entry USING (seq)
+WHERE key = ? AND seq < ? ORDER BY seq DESC LIMIT ?
+"""
+_FORGET = """
+DELETE FROM entry WHERE seq IN (SELECT seq FROM place WHERE key = ? AND seq <= ?)
 """
 _NOTE = """
 INSERT INTO trimmed VALUES (?, ?) ON CONFLICT (user) DO UPDATE SET seq = max(seq, excluded.seq)
@@ -44,17 +49,25 @@ INSERT INTO trimmed VALUES (?, ?) ON CONFLICT (user) DO UPDATE SET seq = max(seq
 
 
 def trim(
-    db: sqlite3.Connection, before: int, keep: int, alive: Callable[[int], bool]
+    db: sqlite3.Connection,
+    places: Places,
+    before: int,
+    keep: int,
+    alive: Callable[[int], bool],
 ) -> Iterator[int]:
     """As `Log.trim`. Each step is a transaction of its own. Raises sqlite3.Error."""
     (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM snapshot").fetchone()
-    _transact(db, lambda: split(db, before))  # what is below goes, the rest stays
+    newest = places.newest
+    while places.filed < newest:
+        places.file()
+        yield 0
+    _transact(db, lambda: split(db, places, before))  # what is below goes, the rest stays
     number, walked = -1, 0
     while numbers := [row[0] for row in db.execute(_CONVERSATIONS, (number, _LOOK))]:
         for number in numbers:
             end = before - 1
             if keep:
-                place, cost = yield from _begin_of_newest(db, number, keep)
+                place, cost = yield from _begin_of_newest(db, places, number, keep)
                 end = max(end, place - 1)
                 walked += cost
             walked += _VISIT
@@ -71,7 +84,7 @@ def trim(
 
 
 def _begin_of_newest(
-    db: sqlite3.Connection, number: int, keep: int
+    db: sqlite3.Connection, places: Places, number: int, keep: int
 ) -> Generator[int, None, tuple[int, int]]:
     """The `seq` from which on a conversation has `keep` entries (0: not so many), with a row of
     their own, and how many rows were gone over since the last pause.
@@ -93,24 +106,23 @@ def _begin_of_newest(
         yield 0
     if left < 0:  # that row has more than are to be kept
         place -= left
-        _transact(db, lambda: split(db, place))
+        _transact(db, lambda: split(db, places, place))
     return place, walked
 
 
 def _forget(db: sqlite3.Connection, rows: list[search.Row], alive: Callable[[int], bool]) -> None:
     """Forget the oldest entries of a conversation."""
     end, number, *_ = rows[-1]
-    concerned = [
-        (user, seq)
-        for seq, _, one, other, _ in rows
-        for user in (one, other)
-        if user is not None and alive(user)
-    ]
+    gone = [(user, seq) for seq, _, *users, _ in rows for user in users if user is not None]
+    concerned = [(user, seq) for user, seq in gone if alive(user)]
+    places = [(mine(user), seq) for user, seq in gone]
 
     def change() -> None:
         search.forget(db, rows)
         db.executemany(_NOTE, concerned)
-        db.execute("DELETE FROM entry WHERE conversation = ? AND seq <= ?", (number, end))
+        db.execute(_FORGET, (number, end))
+        db.execute("DELETE FROM place WHERE key = ? AND seq <= ?", (number, end))
+        db.executemany("DELETE FROM place WHERE key = ? AND seq = ?", places)
         db.execute("UPDATE conversation SET trimmed = ? WHERE id = ?", (end, number))
 
     _transact(db, change)

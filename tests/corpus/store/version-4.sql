@@ -29,8 +29,7 @@ INSERT INTO entry VALUES (14, 3, 5, 5, 3, '1', CAST('{"type":"message","seq":14,
 INSERT INTO entry VALUES (15, 1, 5, 5, NULL, NULL, CAST('{"type":"left","seq":15,"at":"2026-01-31T12:00:01.123Z","room":"dev","user":"dora","reason":"left"}' AS BLOB), NULL, NULL, 0);
 INSERT INTO entry VALUES (16, 0, 5, NULL, NULL, NULL, CAST('{"type":"gone","seq":16,"at":"2026-01-31T12:00:01.123Z","for_good":true}' AS BLOB), NULL, NULL, 0);
 INSERT INTO entry VALUES (17, 1, 3, NULL, NULL, '3', CAST('{"type":"message","seq":17,"at":"2026-01-31T12:00:01.123Z","to":"#dev","from":"carol","text":"after the snapshot"}' AS BLOB), NULL, NULL, 0);
-INSERT INTO entry VALUES (18, 1, 1, NULL, NULL, NULL, CAST('{"type":"message","seq":18,"at":"2026-01-31T12:00:01.123Z","to":"#dev","from":"Alicia","text":"one of two"}' AS BLOB), NULL, NULL, 0);
-INSERT INTO entry VALUES (19, 1, 1, NULL, NULL, NULL, CAST('{"type":"message","seq":19,"at":"2026-01-31T12:00:01.123Z","to":"#dev","from":"Alicia","text":"two of two"}' AS BLOB), NULL, NULL, 0);
+INSERT INTO entry VALUES (19, 1, 1, NULL, NULL, NULL, CAST('{"type":"messages","seq":19,"at":"2026-01-31T12:00:01.123Z","to":"#dev","from":"Alicia","texts":["one of two","two of two"]}' AS BLOB), NULL, NULL, 1);
 INSERT INTO entry VALUES (2, 1, 1, 1, NULL, NULL, CAST('{"type":"joined","seq":2,"at":"2026-01-31T12:00:00.123Z","room":"dev","user":"alice","owner":true}' AS BLOB), NULL, NULL, 0);
 INSERT INTO entry VALUES (3, 0, 0, NULL, NULL, NULL, CAST('{"type":"opened","seq":3,"at":"2026-01-31T12:00:00.123Z","user":"carol","token":"3f08aace122ee2368432c1ca23a049bc640bafbf00fdf33a52429f38ba12dbf9"}' AS BLOB), NULL, NULL, 0);
 INSERT INTO entry VALUES (4, 1, 3, 3, NULL, NULL, CAST('{"type":"joined","seq":4,"at":"2026-01-31T12:00:00.123Z","room":"dev","user":"carol"}' AS BLOB), NULL, NULL, 0);
@@ -43,9 +42,27 @@ CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) WITHOUT ROWID;
-INSERT INTO meta VALUES ('id', '3b374535a0b39574');
+INSERT INTO meta VALUES ('filed', '9');
+INSERT INTO meta VALUES ('id', '76ed852b79ccaa43');
 INSERT INTO meta VALUES ('indexed', '9');
-INSERT INTO meta VALUES ('secret', '38432b8cf5766dabb2b1a770e327dac5d137ae02936b94553c4ad70917c51ec8');
+INSERT INTO meta VALUES ('secret', '849c8683e05a91bf2a2de9e118b904d2a9d60838147126b8f67a5bfda42a2737');
+CREATE TABLE place (
+    key INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (key, seq)
+) WITHOUT ROWID;
+INSERT INTO place VALUES (-1, 2);
+INSERT INTO place VALUES (-3, 4);
+INSERT INTO place VALUES (-5, 6);
+INSERT INTO place VALUES (0, 1);
+INSERT INTO place VALUES (0, 3);
+INSERT INTO place VALUES (0, 5);
+INSERT INTO place VALUES (1, 2);
+INSERT INTO place VALUES (1, 4);
+INSERT INTO place VALUES (1, 6);
+INSERT INTO place VALUES (1, 7);
+INSERT INTO place VALUES (1, 8);
+INSERT INTO place VALUES (1, 9);
 CREATE TABLE post (
     session INTEGER NOT NULL,
     id TEXT NOT NULL,
@@ -67,8 +84,5 @@ CREATE TABLE trimmed (
     user INTEGER PRIMARY KEY,
     seq INTEGER NOT NULL
 );
-CREATE INDEX entry_by_conversation ON entry (conversation);
 CREATE INDEX entry_by_corrected ON entry (corrects, seq) WHERE corrects IS NOT NULL;
-CREATE INDEX entry_by_other ON entry (other) WHERE other IS NOT NULL;
-CREATE INDEX entry_by_user ON entry (user) WHERE user IS NOT NULL;
 UPDATE meta SET value = '0' WHERE key = 'indexed';
