@@ -10,9 +10,10 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.bench import chart
-from tests.bench.compare import Work, measure, table
+from tests.bench.compare import table
 from tests.bench.contestants import CONTESTANTS
 from tests.bench.swarm import Swarm
+from tests.bench.work import Work, measure
 
 SMALL = {
     "room": Work(rooms=1, members=6, writers=2),
@@ -25,7 +26,7 @@ SMALL = {
 @pytest.mark.parametrize("work", SMALL.values(), ids=SMALL)
 @pytest.mark.parametrize("name", ["selchat, memory", "asyncio streams", "threads"])
 def test_each_kind_of_work_is_measured(name: str, work: Work) -> None:
-    figures = measure(CONTESTANTS[name], work, 0.1, check=True, pin=False)
+    figures = measure(CONTESTANTS[name], work, 0.1, check=True)
     assert figures
     assert all(figure >= 0 for figure in figures.values())
     assert name in table({name: figures})
@@ -33,7 +34,7 @@ def test_each_kind_of_work_is_measured(name: str, work: Work) -> None:
 
 @pytest.mark.parametrize("name", ["selchat", "selchat, JSON", "selchat, TLS"])
 def test_each_tongue_is_measured(name: str) -> None:
-    figures = measure(CONTESTANTS[name], SMALL["room"], 0.1, check=True, pin=False)
+    figures = measure(CONTESTANTS[name], SMALL["room"], 0.1, check=True)
     assert figures["deliveries/s"] > 0
 
 
