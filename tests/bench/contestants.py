@@ -59,7 +59,7 @@ class Contestant(NamedTuple):
     proto: str  # as for a Swarm
     command: Callable[[Path, int], list[str]]
     needs: str = ""  # a program that must be installed
-    batch: int = 64  # how many log-ins may be under way
+    batch: int = 512  # how many log-ins may be under way
 
 
 def _selchat(*flags: str) -> Callable[[Path, int], list[str]]:

@@ -20,13 +20,13 @@ ROWS = ("selchat", "selchat, JSON", "selchat, TLS", "selchat, JSON in TLS")
 CONNECTIONS = 2_000
 ROOMS = 20_000
 
-_STUCK = 50
+_STUCK = 20
 """Readers that do not read."""
 
 _WINDOWS = 100
 """Times that the room they are in is busy for a moment, at most: until all are fed from the log."""
 
-_MOMENT = 0.2
+_MOMENT = 0.5
 
 
 def measure(

@@ -127,7 +127,8 @@ def _prepare(server: Running, seats: Sequence[Seat]) -> None:
     """Log all in, have them go, and write what they miss."""
     swarm = Swarm(server.port, "json")
     try:
-        writer = swarm.connect(1)[0]
+        writer = Member(server.port, "writer", "json")
+        swarm.login([writer])
         rooms = sorted({seat.room for seat in seats})
         swarm.enter([(writer, rooms)])
         visits, _, _ = _all_at_once(swarm, seats)

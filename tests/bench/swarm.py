@@ -47,7 +47,7 @@ class Swarm:
     So many as `batch` says log in or enter rooms at a time.
     """
 
-    def __init__(self, port: int, proto: str, batch: int = 64) -> None:
+    def __init__(self, port: int, proto: str, batch: int = 512) -> None:
         self.port = port
         self._protos = proto.split("+")
         self._batch = batch
