@@ -39,7 +39,7 @@ def curves(
     """
     width, height, left, top, right, bottom = 720, 400, 64, 56, 170, 48
     points = [point for line in lines.values() for point in line]
-    xs, ys = [x for x, _ in points], [y for _, y in points]
+    xs, ys = [x for x, _ in points] or [1.0], [y for _, y in points] or [1.0]
     none = min((x for x in xs if x), default=1.0) / 10  # where 0 is drawn
     x0, x1 = math.log10(min(xs) or none), math.log10(max(xs) or none)
     y0, y1 = math.floor(math.log10(min(ys))), math.ceil(math.log10(max(ys)))
@@ -64,6 +64,8 @@ def curves(
     for (name, line), colour in zip(lines.items(), _COLOURS, strict=False):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))
         body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        if not line:
+            continue
         x, y = place(*line[-1])
         body.append(f'<g fill="{colour}">{_text(x + 8, y + 4, name)}</g>')
     body.append(_text((left + width - right) / 2, height - 8, below, "middle"))

@@ -166,7 +166,7 @@ def grow(name: str, growth: Growth, options: argparse.Namespace) -> None:
         print(table({f"{size:,}": at[size][row] for size in growth.sizes}, growth.below))
         for key in growth.drawn:
             line = row if len(growth.drawn) == 1 else key
-            lines[line] = [(size, f[row][key]) for size, f in at.items() if key in f[row]]
+            lines[line] = [(size, f[row][key]) for size, f in at.items() if f[row].get(key)]
     print(flush=True)
     _save(options, name, chart.curves(name, ", ".join(growth.drawn), growth.below, lines))
 
@@ -205,9 +205,6 @@ def main(words: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if words is None else words
     parser = _parser()
     options = parser.parse_intermixed_args(words)
-    with suppress(OSError, ValueError):  # as many descriptors as there may be
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     options.given = [word for word in words if word not in options.names]
     one_by_one, growing = comparisons(options), growths(options)
     names = [*one_by_one, *growing]
@@ -225,4 +222,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    with suppress(OSError, ValueError):  # as many descriptors as there may be
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     main()

@@ -76,14 +76,20 @@ class Asker(Member):
 
 
 def measure(
-    row: str, seconds: float, *, askers: int = ASKERS, rate: float = _RATE, kept: int = _KEPT
+    row: str,
+    seconds: float,
+    *,
+    askers: int = ASKERS,
+    rooms: int = _ROOMS,
+    rate: float = _RATE,
+    kept: int = _KEPT,
 ) -> Figures:
     """One run."""
     contestant = CONTESTANTS["selchat"]
     with apart(contestant) as server:
         swarm = Swarm(server.port, contestant.proto)
         try:
-            swarm.rooms(_ROOMS, 10, 1)
+            swarm.rooms(rooms, 10, 1)
             people = [Asker(server.port, f"asker{n}", "json") for n in range(askers)]
             swarm.login(people)
             swarm.enter((asker, [_ROOM]) for asker in people)

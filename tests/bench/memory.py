@@ -13,24 +13,31 @@ import tempfile
 from pathlib import Path
 
 from tests.bench.contestants import CONTESTANTS, ROOT, Running, apart
+from tests.bench.member import Member
 from tests.bench.swarm import Group, Swarm
 from tests.bench.work import Figures, idle
 
 ROWS = ("selchat", "selchat, JSON", "selchat, TLS", "selchat, JSON in TLS")
-CONNECTIONS = 2_000
-ROOMS = 20_000
+_CONNECTIONS = 2_000
+_ROOMS = 20_000
 
 _STUCK = 20
 """Readers that do not read."""
 
-_WINDOWS = 100
-"""Times that the room they are in is busy for a moment, at most: until all are fed from the log."""
-
 _MOMENT = 0.5
+_MOMENTS = 50
+"""The room that they are in is busy for so many seconds at a time, and so often at most, until
+all are fed from the log.
+"""
 
 
 def measure(
-    row: str, seconds: float, *, connections: int = CONNECTIONS, rooms: int = ROOMS
+    row: str,
+    seconds: float,
+    *,
+    connections: int = _CONNECTIONS,
+    rooms: int = _ROOMS,
+    stuck: int = _STUCK,
 ) -> Figures:
     """One run; `seconds` are those of the busy moment before."""
     contestant = CONTESTANTS[row]
@@ -46,14 +53,14 @@ def measure(
                 _busy(swarm, seconds)
                 figures = idle(swarm, server, connections)
                 figures |= _rooms(swarm, server, rooms)
-                figures |= _in_flight(swarm, server, folder, reader.bytes / reader.got)
+                figures |= _in_flight(swarm, server, folder, stuck, reader)
                 return figures | server.peak()
             finally:
                 swarm.close()
 
 
 def _busy(swarm: Swarm, seconds: float) -> None:
-    swarm.flood(8, 0.0, seconds, 100, lambda: None, check=False)
+    swarm.flood(100, 0.0, seconds, 100, lambda: None, check=False)
 
 
 def _rooms(swarm: Swarm, server: Running, count: int) -> Figures:
@@ -67,30 +74,30 @@ def _rooms(swarm: Swarm, server: Running, count: int) -> Figures:
     return {"bytes/room": (after - before) / (100 * len(members))}
 
 
-def _in_flight(swarm: Swarm, server: Running, folder: Path, line: float) -> Figures:
+def _in_flight(swarm: Swarm, server: Running, folder: Path, count: int, reader: Member) -> Figures:
     """What waits in the server's memory for readers that do not read. As each has a limit, the
-    rest of what is said to them waits in the log.
+    rest of what is said to them waits in the log. `reader` is another, that reads.
     """
-    stuck = swarm.connect(_STUCK, receive_buffer=4_096)
+    stuck = swarm.connect(count, receive_buffer=4_096)
     swarm.enter((member, ["stuck"]) for member in stuck)
     for member in stuck:
         swarm.deaf(member)
     before = server.memory()
     backlog = _status(folder)["backlog"]
-    for _ in range(_WINDOWS):
-        if backlog["behind"] == _STUCK:
+    for _ in range(_MOMENTS):
+        if backlog["behind"] == count:
             break
         _busy(swarm, _MOMENT)
         backlog = _status(folder)["backlog"]
-    assert backlog["behind"] == _STUCK, f"of {_STUCK} stuck readers, {backlog['behind']} are behind"
+    assert backlog["behind"] == count, f"of {count} stuck readers, {backlog['behind']} are behind"
     after = server.memory()
     if before is None or after is None:
         return {}
-    grown = after - before
+    messages = backlog["waiting"] / (reader.bytes / reader.got)
     return {
-        "KiB waiting/stuck reader": backlog["waiting"] / _STUCK / 1024,
-        "KiB/stuck reader": grown / _STUCK / 1024,
-        "bytes/message in flight": grown / (backlog["waiting"] / line),
+        "KiB waiting/stuck reader": backlog["waiting"] / count / 1024,
+        "KiB/stuck reader": (after - before) / count / 1024,
+        "bytes/message in flight": (after - before) / messages,
     }
 
 

@@ -28,8 +28,8 @@ SESSIONS = 10_000
 _ROOM = 100
 """Members of a room."""
 
-_MISSED = 10
-"""Messages in a backlog."""
+TEXTS = [f"{number}^" for number in range(10)]
+"""What each session misses."""
 
 _UNDER_WAY = 1_000
 """Log-ins under way at a time: what finds no place in a backlog is tried again by the system only
@@ -69,7 +69,7 @@ class Visit(Member):
             self.ask([self.proto.hello(seat.name), room], self.proto.joined, 1)
             return
         hello = {"type": "hello", "user": seat.name, "token": seat.token, "log": seat.log}
-        self.ask([json.dumps(hello | {"after": seat.seq})], b"^", _MISSED)
+        self.ask([json.dumps(hello | {"after": seat.seq})], b"^", len(TEXTS))
 
     def hear(self, data: bytes) -> None:
         self.heard.append(data)
@@ -82,15 +82,16 @@ class Visit(Member):
         self.seat.token, self.seat.log = welcome["token"], welcome["log"]
         self.seat.seq = max(map(int, re.findall(rb'"seq":(\d+)', said)))
 
-    def check(self) -> None:
-        """What was missed is there, once and in order."""
-        welcome, *events = map(json.loads, b"".join(self.heard).splitlines())
-        assert (welcome["type"], welcome["user"]) == ("welcome", self.name), welcome
-        seqs = [event["seq"] for event in events if "seq" in event]
-        assert seqs == sorted(set(seqs)), f"{self.name}: {seqs}"
-        assert seqs[0] > self.seat.seq, f"{self.name}: {seqs[0]} after {self.seat.seq}"
-        texts = [event["text"] for event in events if event["type"] == "message"]
-        assert texts == _texts(), f"{self.name}: {texts}"
+
+def check(seat: Seat, said: bytes) -> None:
+    """In what was said to a session that resumed is what it missed, once and in order."""
+    welcome, *events = map(json.loads, said.splitlines())
+    assert (welcome["type"], welcome["user"]) == ("welcome", seat.name), welcome
+    seqs = [event["seq"] for event in events if "seq" in event]
+    assert seqs == sorted(set(seqs)), f"{seat.name}: {seqs}"
+    texts = [event["text"] for event in events if event["type"] == "message"]
+    assert texts == TEXTS, f"{seat.name}: {texts}"
+    assert seqs[0] > seat.seq, f"{seat.name}: {seqs[0]} after {seat.seq}"
 
 
 def measure(row: str, seconds: float, *, sessions: int = SESSIONS) -> Figures:
@@ -103,12 +104,12 @@ def measure(row: str, seconds: float, *, sessions: int = SESSIONS) -> Figures:
             with apart(contestant, folder) as server:
                 _prepare(server, seats)
         with apart(contestant, folder) as server:
-            start = time.perf_counter()
             swarm = Swarm(server.port, "text")
             try:
                 _pair(swarm)
                 if row == ROWS[0]:
-                    waits = swarm.pace(_RATE, 100, lambda: time.perf_counter() < start + seconds)
+                    end = time.perf_counter() + seconds
+                    waits = swarm.pace(_RATE, 100, lambda: time.perf_counter() < end)
                     return _waited(waits) | server.peak()
                 before = server.cpu()
                 visits, took, waits = _all_at_once(swarm, seats)
@@ -116,7 +117,7 @@ def measure(row: str, seconds: float, *, sessions: int = SESSIONS) -> Figures:
                 swarm.settle()  # so that what is told twice is heard
                 if row == ROWS[2]:
                     for visit in visits:
-                        visit.check()
+                        check(visit.seat, b"".join(visit.heard))
                 figures = _waited(waits) | {"seconds": took, "each/s": sessions / took}
                 return figures | cost(before, after, sessions, "CPU µs each") | server.peak()
             finally:
@@ -136,7 +137,7 @@ def _prepare(server: Running, seats: Sequence[Seat]) -> None:
             visit.learn()
             swarm.deaf(visit)
             visit.socket.close()
-        for text in _texts():
+        for text in TEXTS:
             writer.ask([writer.proto.say(f"#{room}", text) for room in rooms], b'"type":"ok"')
             swarm.answered([writer])
     finally:
@@ -179,10 +180,6 @@ def _all_at_once(swarm: Swarm, seats: Sequence[Seat]) -> tuple[list[Visit], floa
 def _pair(swarm: Swarm) -> None:
     writer, reader = swarm.connect(2)
     swarm.watch(Group([(f"@{reader.name}", writer)], 1), [reader])
-
-
-def _texts() -> list[str]:
-    return [f"{number}^" for number in range(_MISSED)]
 
 
 def _waited(waits: Sequence[float]) -> Figures:

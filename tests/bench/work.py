@@ -44,7 +44,7 @@ ALL = ("selchat", "selchat, memory", "InspIRCd", "ngIRCd", "asyncio streams", "t
 FEW = ("selchat", "InspIRCd", "asyncio streams")
 TONGUES = ("selchat", "selchat, JSON", "selchat, TLS", "selchat, JSON in TLS", "selchat, mixed")
 
-WORKS: Mapping[str, tuple[Sequence[str], Work]] = {
+WORKS: dict[str, tuple[Sequence[str], Work]] = {
     "fanout": (ALL, Work(rooms=1, members=200, writers=20)),
     "fanout1000": (ALL, Work(rooms=1, members=1_000, writers=10)),
     "rooms": (ALL, Work(rooms=100, members=10)),
@@ -63,7 +63,7 @@ WORKS: Mapping[str, tuple[Sequence[str], Work]] = {
 BUSY = Work(rooms=10, members=10)
 """A load that stays the same while something else grows."""
 
-GROWTH: Mapping[str, tuple[str, Sequence[str], Mapping[int, Work]]] = {
+GROWTH: dict[str, tuple[str, Sequence[str], Mapping[int, Work]]] = {
     "members": (
         "members of the room",
         FEW,
@@ -111,7 +111,8 @@ def _measure(swarm: Swarm, server: Running, work: Work, seconds: float, check: b
     swarm.connect(work.idle)
     swarm.silent_rooms(work.silent)
     swarm.pairs(work.pairs)
-    swarm.rooms(work.rooms, work.members, work.writers, work.each)
+    if work.rooms:
+        swarm.rooms(work.rooms, work.members, work.writers, work.each)
     swarm.settle()
     if work.rate:
         return paced(swarm, server, work.rate, seconds, work.size)
