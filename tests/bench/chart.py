@@ -62,10 +62,10 @@ def curves(
     for x in sorted(set(xs)):
         body.append(_text(place(x, 10.0**y0)[0], height - bottom + 18, _short(x), "middle"))
     for (name, line), colour in zip(lines.items(), _COLOURS, strict=False):
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))
-        body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         if not line:
             continue
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))
+        body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         x, y = place(*line[-1])
         body.append(f'<g fill="{colour}">{_text(x + 8, y + 4, name)}</g>')
     body.append(_text((left + width - right) / 2, height - 8, below, "middle"))

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from tests.bench import chart, history, logsize, memory, storm
 from tests.bench.contestants import CONTESTANTS, installed
-from tests.bench.work import GROWTH, WORKS, Figures, Work, measure
+from tests.bench.work import GROWTH, WORKS, Figures, Growing, Work, measure
 
 MAIN = ("fanout", "fanout1000", "rooms", "dm", "latency", "idle")
 """What is measured where nothing is named."""
@@ -75,17 +75,25 @@ def growths(options: argparse.Namespace) -> dict[str, Growth]:
     """All that there are, by name."""
     seconds: float = options.seconds
 
-    def load(works: Mapping[int, Work], row: str, size: int) -> Figures:
-        return measure(CONTESTANTS[row], works[size], seconds)
+    def chosen(sizes: Sequence[int], more: Sequence[int]) -> Sequence[int]:
+        return options.sizes or (*sizes, *(more if options.full else ()))
+
+    def load(growing: Growing, row: str, size: int) -> Figures:
+        return measure(CONTESTANTS[row], growing.work(size), seconds)
 
     found = {
-        name: Growth(below, _present(rows), _possible(works), partial(load, works))
-        for name, (below, rows, works) in GROWTH.items()
+        name: Growth(
+            one.below,
+            _present(one.rows),
+            [size for size in chosen(one.sizes, one.more) if _possible(one.work(size).connections)],
+            partial(load, one),
+        )
+        for name, one in GROWTH.items()
     }
     found["log-size"] = Growth(
         "entries in the log",
         logsize.ROWS,
-        logsize.FULL if options.full else logsize.SIZES,
+        chosen(logsize.SIZES, logsize.MORE),
         lambda _, size: logsize.measure(size, seconds),
         logsize.DRAWN,
     )
@@ -96,14 +104,14 @@ def _present(names: Sequence[str]) -> list[str]:
     return [name for name in names if installed(CONTESTANTS[name])]
 
 
-def _possible(works: Mapping[int, Work]) -> list[int]:
-    """The sizes for which there are descriptors enough."""
+def _possible(connections: int) -> bool:
+    """Whether there are descriptors enough."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return [
-        size
-        for size, work in works.items()
-        if most == resource.RLIM_INFINITY or work.connections + _SPARE <= most
-    ]
+    return most == resource.RLIM_INFINITY or connections + _SPARE <= most
+
+
+def _sizes(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
 
 
 def interleaved(
@@ -196,7 +204,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sessions", type=int, default=storm.SESSIONS, help="that come back in storm"
     )
-    parser.add_argument("--full", action="store_true", help="log-size up to 10 million entries")
+    parser.add_argument(
+        "--sizes", type=_sizes, metavar="N,N,…", help="of what grows, instead of the usual ones"
+    )
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="the sizes too that take minutes to set up: 10,000 members, 10 million log entries",
+    )
     return parser
 
 
@@ -205,6 +220,10 @@ def main(words: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if words is None else words
     parser = _parser()
     options = parser.parse_intermixed_args(words)
+    if options.runs < 1 or not 0 < options.seconds <= 60 or options.sessions < 1:
+        parser.error("a run at least, of up to 60 seconds, and a session")
+    if "storm" in options.names and not _possible(options.sessions):
+        parser.error("each session needs a descriptor: raise ulimit -n, or say --sessions N")
     options.given = [word for word in words if word not in options.names]
     one_by_one, growing = comparisons(options), growths(options)
     names = [*one_by_one, *growing]

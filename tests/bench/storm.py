@@ -38,7 +38,7 @@ after a second."""
 _AT_ONCE = 16
 """Log-ins begun in a turn, so that the pair is heard between them."""
 
-_RATE = 500.0
+_RATE = 100.0
 """Messages a second of the pair."""
 
 

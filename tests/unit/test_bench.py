@@ -107,14 +107,14 @@ def test_tables_and_charts_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     servers = ("threads", "asyncio streams")
-    works = {n: Work(rooms=1, members=n) for n in (2, 4)}
-    monkeypatch.setitem(WORKS, "rooms", (servers, works[2]))
-    monkeypatch.setitem(GROWTH, "members", ("members of it", servers, works))
-    main(["--runs", "1", "--seconds", "0.2", "rooms", "members", f"--charts={tmp_path}"])
+    monkeypatch.setitem(WORKS, "rooms", (servers, Work(rooms=1, members=2)))
+    monkeypatch.setitem(GROWTH, "members", GROWTH["members"]._replace(rows=servers))
+    asked = ["--runs=1", "--seconds=0.2", "--sizes=2,4", f"--charts={tmp_path}"]
+    main([*asked, "rooms", "members"])
     told = capsys.readouterr().out
-    assert f"    tox -e bench -- --runs 1 --seconds 0.2 --charts={tmp_path} members\n" in told
+    assert f"    tox -e bench -- {' '.join(asked)} members\n" in told
     assert "| server | CPU µs/delivery | ratio | deliveries/s | ratio | peak MiB | ratio |" in told
-    assert "### asyncio streams\n\n| members of it | CPU µs/delivery | ratio |" in told
+    assert "### asyncio streams\n\n| members of the room | CPU µs/delivery | ratio |" in told
     for name, shapes in ("rooms", "rect"), ("members", "polyline"):
         drawn = ET.fromstring((tmp_path / f"{name}.svg").read_text("utf-8"))
         assert len(drawn.findall(f"{{*}}{shapes}")) == 2
@@ -172,5 +172,5 @@ def test_charts_are_xml() -> None:
     svg = chart.bars("fan-out", "µs", {"selchat": 0.1, "<other>": 2_000})
     assert "&lt;other&gt;" in svg
     assert ET.fromstring(svg).tag.endswith("svg")
-    svg = chart.curves("growth", "µs", "members", {"a": [(0, 0.5), (1_000, 20)], "b": []})
+    svg = chart.curves("growth", "µs", "members", {"a": [(0, 0.5), (9, 2)], "b": [(1, 1)], "c": []})
     assert len(ET.fromstring(svg).findall("{*}polyline")) == 2
