@@ -39,10 +39,11 @@ _PREPARED = 500
 class Asker(Member):
     """Asks for pages; `pages` has the seconds that each took, of all askers."""
 
+    _asked = 0.0  # when, while one is asked for
+
     def begin(self, swarm: Swarm, turns: deque[Asker], pages: list[float]) -> None:
         self._swarm, self._turns, self._pages = swarm, turns, pages
         self._answer = b""
-        self._asked = 0.0
 
     def next(self, before: int | None) -> None:
         """Ask for the page before that entry, or the newest."""
@@ -54,7 +55,7 @@ class Asker(Member):
         self._swarm.send(self)
 
     def hear(self, data: bytes) -> None:
-        if not self._asks:
+        if not self._asked:
             super().hear(data)
             return
         self._answer += data
@@ -67,12 +68,6 @@ class Asker(Member):
         assert 0 < len(page["entries"]) <= _PAGE, page
         self._turns.rotate(-1)
         self._turns[0].next(page["entries"][0]["seq"] if page["more"] else None)
-
-    _asked = 0.0
-
-    @property
-    def _asks(self) -> bool:
-        return self._asked > 0
 
 
 def measure(

@@ -86,7 +86,7 @@ class Member:
 
     def hear(self, data: bytes) -> None:
         """Take what came, where no messages are counted."""
-        if self.due:
+        if self.due > 0:
             data = self._rest + data
             self.due -= data.count(self._mark)
             self._rest = data[-len(self._mark) + 1 :] if len(self._mark) > 1 else b""

@@ -157,7 +157,7 @@ def _all_at_once(swarm: Swarm, seats: Sequence[Seat]) -> tuple[list[Visit], floa
         nonlocal end
         end = time.perf_counter()
         assert end < start + PATIENCE, f"{len(coming)} wait"
-        done = {visit for visit in coming if not visit.due}
+        done = {visit for visit in coming if visit.due <= 0}
         coming.difference_update(done)
         for _ in range(min(_AT_ONCE, _UNDER_WAY - len(coming), len(todo))):
             visit = Visit(swarm.port, todo.popleft())

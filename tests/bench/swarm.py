@@ -101,12 +101,12 @@ class Swarm:
 
     def answered(self, members: Iterable[Member]) -> None:
         """All that these have asked for is sent and answered."""
-        waiting = {member for member in members if member.due}
+        waiting = {member for member in members if member.due > 0}
         self._writing |= dict.fromkeys(waiting)
         end = time.perf_counter() + PATIENCE
         while waiting:
             self.turn()
-            left = {member for member in waiting if member.due}
+            left = {member for member in waiting if member.due > 0}
             if len(left) < len(waiting):
                 end = time.perf_counter() + PATIENCE
             assert time.perf_counter() < end, f"{len(left)} got no answer"
@@ -156,9 +156,10 @@ class Swarm:
 
     def settle(self) -> None:
         """Read what is under way, until nothing comes any more."""
+        end = time.perf_counter() + PATIENCE
         while self._selector.select(_QUIET):
-            for key, _ in self._selector.select(0):
-                key.data.read()
+            self.turn()
+            assert time.perf_counter() < end, "it does not become quiet"
 
     def flood(
         self,

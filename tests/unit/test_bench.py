@@ -92,6 +92,22 @@ def test_a_resume_that_goes_wrong_is_noticed(missed: list[dict[str, object]]) ->
         storm.check(seat, "\n".join(map(json.dumps, [_WELCOME, *missed])).encode())
 
 
+def test_what_comes_twice_after_all_is_there_is_heard() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        swarm = Swarm(door.getsockname()[1], "json")
+        visit = storm.Visit(swarm.port, storm.Seat(0))
+        peer = door.accept()[0]
+        swarm.add(visit)
+        visit.ask([], b"^", 1)
+        for said in b"one^\n", b"one^\n":
+            peer.sendall(said)
+            swarm.settle()
+            assert visit.due <= 0
+        assert b"".join(visit.heard) == b"one^\none^\n"
+        swarm.close()
+        peer.close()
+
+
 def test_memory_is_measured() -> None:
     figures = memory.measure("selchat, JSON", 0.1, connections=20, rooms=100, stuck=2)
     assert 200 < figures["KiB waiting/stuck reader"] < 1_024
