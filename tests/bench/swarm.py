@@ -169,9 +169,11 @@ class Swarm:
         size: int,
         measure: Callable[[], None],
         check: bool,
+        bursts: bool = False,
     ) -> int:
         """Keep so many messages of each writer under way; return how many were told within
-        `seconds`. `measure` is called at the beginning and the end of these.
+        `seconds`. `measure` is called at the beginning and the end of these. In `bursts`, all are
+        written when the last ones are there.
         """
         seen: Seen | None = {} if check else None
         start = time.perf_counter() + warm_up
@@ -192,7 +194,8 @@ class Swarm:
                 assert now < end + PATIENCE, f"{sum(g.missing for g in self.groups)} are lost"
             else:
                 for group in ready:
-                    self._fill(group, window, size)
+                    if not (bursts and group.missing):
+                        self._fill(group, window, size)
             ready = self.turn(seen)
 
     def pace(self, rate: float, size: int, more: Callable[[], bool]) -> list[float]:

@@ -19,6 +19,7 @@ _WARM_UP = 0.5
 class Work(NamedTuple):
     """A load: who is there, and how much is under way. `rate` 0 is as fast as it goes.
 
+    In `bursts`, all that may be under way is written at once, when the last of it has arrived.
     Everybody is in `each` of the rooms. `idle` connections and `silent` rooms are there besides;
     where nothing else is, what the connections take is measured.
     """
@@ -31,6 +32,7 @@ class Work(NamedTuple):
     idle: int = 0
     silent: int = 0
     window: int = 8
+    bursts: bool = False
     rate: float = 0.0
     size: int = 100
 
@@ -42,6 +44,7 @@ class Work(NamedTuple):
 
 ALL = ("selchat", "selchat, memory", "InspIRCd", "ngIRCd", "asyncio streams", "threads")
 FEW = ("selchat", "InspIRCd", "asyncio streams")
+_ALOUD = Work(rooms=1, members=200, writers=20, bursts=True)
 TONGUES = ("selchat", "selchat, JSON", "selchat, TLS", "selchat, JSON in TLS", "selchat, mixed")
 
 WORKS: dict[str, tuple[Sequence[str], Work]] = {
@@ -52,10 +55,10 @@ WORKS: dict[str, tuple[Sequence[str], Work]] = {
     "latency": (ALL, Work(rooms=50, members=10, rate=1_000)),
     "idle": (ALL, Work(idle=5_000)),
     "many-rooms": (ALL, Work(rooms=1_000, members=20, each=50, window=1)),
-    "tongues": (TONGUES, Work(rooms=1, members=200, writers=20)),
+    "tongues": (TONGUES, _ALOUD),
     "mixed": (
         ("selchat", "selchat, mixed", "selchat, memory", "selchat, mixed, memory"),
-        Work(rooms=1, members=200, writers=20),
+        _ALOUD,
     ),
 }
 """Loads by name, and who is compared."""
@@ -99,7 +102,7 @@ GROWTH = {
     "size": Growing(
         "bytes of a message",
         TONGUES,
-        lambda n: Work(rooms=1, members=100, writers=4, size=n),
+        lambda n: Work(rooms=1, members=100, writers=4, bursts=True, size=n),
         (16, 128, 512, 2_048, 16_384),
     ),
 }
@@ -145,6 +148,7 @@ def _flood(swarm: Swarm, server: Running, work: Work, seconds: float, check: boo
         work.size,
         lambda: marks.append(server.cpu()),
         check,
+        work.bursts,
     )
     return cost(marks[0], marks[1], told, "CPU µs/delivery") | {"deliveries/s": told / seconds}
 

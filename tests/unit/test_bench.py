@@ -21,7 +21,7 @@ from tests.bench.work import GROWTH, WORKS, Work, measure
 SMALL = {
     "room": Work(rooms=1, members=6, writers=2),
     "many rooms": Work(rooms=6, members=2, each=3, window=1),
-    "among others": Work(rooms=2, members=2, idle=3, silent=101, size=16),
+    "among others": Work(rooms=2, members=2, idle=3, silent=101, bursts=True, size=16),
     "pairs": Work(pairs=3, window=4),
     "pace": Work(rooms=2, members=3, rate=200),
     "idle": Work(idle=20),
