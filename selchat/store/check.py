@@ -39,9 +39,18 @@ SELECT seq, conversation, session, user, other, post_id, fact, author, corrects,
     post_id IS NULL OR EXISTS (
         SELECT 1 FROM post AS p WHERE p.session = e.session AND p.id = post_id AND p.seq = e.seq
     ),
+    EXISTS (SELECT 1 FROM place WHERE key = conversation AND seq = e.seq)
+        AND (user IS NULL OR EXISTS (SELECT 1 FROM place WHERE key = -user AND seq = e.seq))
+        AND (other IS NULL OR EXISTS (SELECT 1 FROM place WHERE key = -other AND seq = e.seq)),
     (SELECT count(*) FROM search_docsize WHERE id BETWEEN e.seq - more AND e.seq)
 FROM entry AS e LEFT JOIN conversation AS c ON c.id = conversation
 WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?
+"""
+_PLACES = """
+SELECT key, place.seq,
+    entry.seq IS NULL OR key NOT IN (conversation, -ifnull(user, 0), -ifnull(other, 0))
+FROM place LEFT JOIN entry USING (seq)
+WHERE (key, place.seq) > (?, ?) ORDER BY key, place.seq LIMIT ?
 """
 _POSTS = """
 SELECT p.session, p.id, p.seq, e.seq, p.session = e.session AND p.id IS e.post_id FROM post AS p
@@ -144,6 +153,8 @@ def _check(db: sqlite3.Connection, found: Findings, make_replay: MakeReplay) -> 
         if saved is not None and saved[0] > found.newest > trimmed:
             found.add("state", f"it was saved after entry {saved[0]}, which is not there")
         _entries(db, found, replay)
+    with found.reading("places"):
+        _places(db, found)
     with found.reading("posts"):
         _posts(db, found)
     with found.reading("search"):
@@ -199,7 +210,7 @@ def _pages(db: sqlite3.Connection, sql: str, start: tuple[Any, ...], *more: int)
 
 
 def _entries(db: sqlite3.Connection, found: Findings, replay: Replay) -> None:
-    indexed = search.reach(db)[0]
+    indexed, filed = search.reach(db)[0], _filed(db)
     stride = max(1, indexed // _LOOKED_UP)
     forgotten_ids: dict[int, int] = {}  # by session: a post whose id is not remembered
     for page in _pages(db, _ENTRIES, (0,), found.newest):
@@ -208,8 +219,10 @@ def _entries(db: sqlite3.Connection, found: Findings, replay: Replay) -> None:
             more, *joined = row[9:]
             found.entries += 1 + more
             _joined(found, row)
-            if not joined[-2]:
+            if not joined[-3]:
                 forgotten_ids.setdefault(session, seq)
+            if seq <= filed and not joined[-2]:
+                found.add("places", f"entry {seq} is not found where it belongs")
             fact = _fact(found, seq, data)
             if fact is None:
                 continue
@@ -261,6 +274,21 @@ def _fact(found: Findings, seq: int, data: bytes) -> AnyFact | None:
         found.add("entries", f"entry {seq} says that it is entry {fact.seq}")
         return None
     return fact
+
+
+def _filed(db: sqlite3.Connection) -> int:
+    """The entry up to which places are filed."""
+    return int(db.execute("SELECT value FROM meta WHERE key = 'filed'").fetchone()[0])
+
+
+def _places(db: sqlite3.Connection, found: Findings) -> None:
+    filed, (_, newest) = _filed(db), search.reach(db)
+    if filed > newest:
+        found.add("places", f"they should be filed up to {filed}, and the last is {newest}")
+    for page in _pages(db, _PLACES, (-(2**63), 0)):
+        for _, seq, stray in page:
+            if stray and seq <= filed:
+                found.add("places", f"entry {seq} is found where it does not belong")
 
 
 def _posts(db: sqlite3.Connection, found: Findings) -> None:

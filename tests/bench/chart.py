@@ -34,16 +34,19 @@ def bars(title: str, unit: str, values: Mapping[str, float]) -> str:
 def curves(
     title: str, unit: str, below: str, lines: Mapping[str, Sequence[tuple[float, float]]]
 ) -> str:
-    """Values over a scale that grows by factors; both scales are logarithmic."""
+    """Values over a scale that grows by factors; both scales are logarithmic, and 0 is a step
+    below the smallest.
+    """
     width, height, left, top, right, bottom = 720, 400, 64, 56, 170, 48
     points = [point for line in lines.values() for point in line]
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    x0, x1 = math.log10(min(xs)), math.log10(max(xs))
+    xs, ys = [x for x, _ in points] or [1.0], [y for _, y in points] or [1.0]
+    none = min((x for x in xs if x), default=1.0) / 10  # where 0 is drawn
+    x0, x1 = math.log10(min(xs) or none), math.log10(max(xs) or none)
     y0, y1 = math.floor(math.log10(min(ys))), math.ceil(math.log10(max(ys)))
     y1 = max(y1, y0 + 1)
 
     def place(x: float, y: float) -> tuple[float, float]:
-        across = (math.log10(x) - x0) / ((x1 - x0) or 1.0)
+        across = (math.log10(x or none) - x0) / ((x1 - x0) or 1.0)
         up = (math.log10(y) - y0) / (y1 - y0)
         return left + across * (width - left - right), height - bottom - up * (
             height - top - bottom
@@ -59,6 +62,8 @@ def curves(
     for x in sorted(set(xs)):
         body.append(_text(place(x, 10.0**y0)[0], height - bottom + 18, _short(x), "middle"))
     for (name, line), colour in zip(lines.items(), _COLOURS, strict=False):
+        if not line:
+            continue
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))
         body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         x, y = place(*line[-1])

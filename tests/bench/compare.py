@@ -1,6 +1,6 @@
 """Servers compared on the same work, in turn: the tables and charts of docs/performance.md.
 
-    tox -e bench -- [--runs 5] [SCENARIO ...]       or   python -m tests.bench.compare …
+    tox -e bench -- [--runs 5] [NAME ...]       or   python -m tests.bench.compare …
 
 Runs go A B C, A B C, …, each with a fresh server on a CPU of its own, where there are two; a table
 shows medians, and ratios to the first. ngIRCd and InspIRCd take part where they are installed
@@ -11,124 +11,107 @@ limit, and the CPU for each delivery is the figure that counts.
 from __future__ import annotations
 
 import argparse
-import json
-import os
+import resource
+import shlex
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import chart
-from tests.bench.contestants import CONTESTANTS, Contestant, Running, installed, running
-from tests.bench.load import percentile
-from tests.bench.swarm import Swarm
+from tests.bench import chart, history, logsize, memory, storm
+from tests.bench.contestants import CONTESTANTS, installed
+from tests.bench.work import GROWTH, WORKS, Figures, Growing, Work, measure
 
-Figures = dict[str, float]
+MAIN = ("fanout", "fanout1000", "rooms", "dm", "latency", "idle")
+"""What is measured where nothing is named."""
 
-_WARM_UP = 0.5
-
-
-class Work(NamedTuple):
-    """A scenario: who is there, and how much is under way. `rate` 0 is as fast as it goes."""
-
-    rooms: int = 0
-    members: int = 0
-    writers: int = 1
-    pairs: int = 0
-    idle: int = 0
-    window: int = 8
-    rate: float = 0.0
-    size: int = 100
+_SPARE = 200
+"""Descriptors that a process needs besides those of its connections."""
 
 
-SCENARIOS = {
-    "fanout": Work(rooms=1, members=200, writers=20),
-    "fanout1000": Work(rooms=1, members=1_000, writers=10),
-    "rooms": Work(rooms=100, members=10),
-    "dm": Work(pairs=500, window=4),
-    "latency": Work(rooms=50, members=10, rate=1_000),
-    "idle": Work(idle=5_000),
-}
+class Comparison(NamedTuple):
+    """Ways to be compared, and how to measure one of them."""
 
-_ALL = ("selchat", "selchat, memory", "InspIRCd", "ngIRCd", "asyncio streams", "threads")
-_TONGUES = ("selchat", "selchat, JSON", "selchat, TLS", "selchat, JSON and text")
-
-SERIES: dict[str, tuple[str, Sequence[str], Mapping[float, Work]]] = {
-    "members": (
-        "members of the room",
-        ("selchat", "InspIRCd", "asyncio streams"),
-        {n: Work(rooms=1, members=n, writers=2) for n in (10, 30, 100, 300, 1_000)},
-    ),
-    "connections": (
-        "connections, in rooms of ten",
-        ("selchat", "InspIRCd", "asyncio streams"),
-        {n: Work(rooms=n // 10, members=10) for n in (100, 300, 1_000, 3_000)},
-    ),
-    "size": (
-        "bytes of a message",
-        ("selchat", "selchat, JSON", "selchat, TLS"),
-        {n: Work(rooms=1, members=100, writers=4, size=n) for n in (32, 128, 512, 2_048, 16_384)},
-    ),
-}
-"""Cost against growth: what grows, for whom, and the work at each size."""
+    rows: Sequence[str]
+    once: Callable[[str], Figures]
 
 
-def measure(
-    contestant: Contestant, work: Work, seconds: float, *, check: bool = False, pin: bool = True
-) -> Figures:
-    """One run. AssertionError where something was lost, repeated or out of order."""
-    cpus = sorted(os.sched_getaffinity(0)) if pin and hasattr(os, "sched_getaffinity") else []
-    apart = len(cpus) > 1
-    with running(contestant, cpus[0] if apart else None) as server:
-        if apart:
-            os.sched_setaffinity(0, cpus[1:])
-        swarm = Swarm(server.port, contestant.proto, contestant.batch)
-        try:
-            if work.idle:
-                return _idle(swarm, server, work.idle)
-            if work.pairs:
-                swarm.pairs(work.pairs)
-            else:
-                swarm.rooms(work.rooms, work.members, work.writers)
-            if work.rate:
-                waits = swarm.pace(work.rate, seconds, work.size)
-                return {
-                    "p50 µs": percentile(waits, 50) * 1e6,
-                    "p99 µs": percentile(waits, 99) * 1e6,
-                }
-            return _flood(swarm, server, work, seconds, check)
-        finally:
-            swarm.close()
-            if apart:
-                os.sched_setaffinity(0, cpus)
+class Growth(NamedTuple):
+    """Ways to be compared while something grows, and how to measure one of them at a size."""
+
+    below: str
+    rows: Sequence[str]
+    sizes: Sequence[int]
+    once: Callable[[str, int], Figures]
+    drawn: Sequence[str] = ("CPU µs/delivery",)
+    """Figures on the chart; a line is named for its figure where there are several."""
 
 
-def _flood(swarm: Swarm, server: Running, work: Work, seconds: float, check: bool) -> Figures:
-    marks: list[float | None] = []
-    told = swarm.flood(
-        work.window,
-        min(_WARM_UP, seconds),
-        seconds,
-        work.size,
-        lambda: marks.append(server.cpu()),
-        check,
+def comparisons(options: argparse.Namespace) -> dict[str, Comparison]:
+    """All that there are, by name."""
+    seconds: float = options.seconds
+
+    def load(work: Work, row: str) -> Figures:
+        return measure(CONTESTANTS[row], work, seconds)
+
+    found = {
+        name: Comparison(_present(rows), partial(load, work))
+        for name, (rows, work) in WORKS.items()
+    }
+    found["history"] = Comparison(
+        history.ROWS, lambda row: history.measure(row, seconds, askers=options.askers)
     )
-    before, after = marks
-    figures = {"deliveries/s": told / seconds}
-    if before is not None and after is not None:
-        figures = {"CPU µs/delivery": (after - before) / max(told, 1) * 1e6, **figures}
-    return figures
+    found["storm"] = Comparison(
+        storm.ROWS, lambda row: storm.measure(row, seconds, sessions=options.sessions)
+    )
+    found["memory"] = Comparison(memory.ROWS, lambda row: memory.measure(row, seconds))
+    return found
 
 
-def _idle(swarm: Swarm, server: Running, count: int) -> Figures:
-    swarm.connect(10)  # what is made for the first one is not of each
-    cpu, memory = server.cpu(), server.memory()
-    swarm.connect(count)
-    now, full = server.cpu(), server.memory()
-    if cpu is None or now is None or memory is None or full is None:
-        return {}
-    return {"KiB each": (full - memory) / count / 1024, "CPU µs/log-in": (now - cpu) / count * 1e6}
+def growths(options: argparse.Namespace) -> dict[str, Growth]:
+    """All that there are, by name."""
+    seconds: float = options.seconds
+
+    def chosen(sizes: Sequence[int], more: Sequence[int]) -> Sequence[int]:
+        return options.sizes or (*sizes, *(more if options.full else ()))
+
+    def load(growing: Growing, row: str, size: int) -> Figures:
+        return measure(CONTESTANTS[row], growing.work(size), seconds)
+
+    found = {
+        name: Growth(
+            one.below,
+            _present(one.rows),
+            [size for size in chosen(one.sizes, one.more) if _possible(one.work(size).connections)],
+            partial(load, one),
+        )
+        for name, one in GROWTH.items()
+    }
+    found["log-size"] = Growth(
+        "entries in the log",
+        logsize.ROWS,
+        chosen(logsize.SIZES, logsize.MORE),
+        lambda _, size: logsize.measure(size, seconds),
+        logsize.DRAWN,
+    )
+    return found
+
+
+def _present(names: Sequence[str]) -> list[str]:
+    return [name for name in names if installed(CONTESTANTS[name])]
+
+
+def _possible(connections: int) -> bool:
+    """Whether there are descriptors enough."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return most == resource.RLIM_INFINITY or connections + _SPARE <= most
+
+
+def _sizes(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
 
 
 def interleaved(
@@ -146,76 +129,119 @@ def interleaved(
     }
 
 
-def table(results: Mapping[str, Figures]) -> str:
-    """Medians, and the ratio of the first figure to the first server's, in Markdown."""
-    keys = list(next(iter(results.values())))
-    lines = ["| server | " + " | ".join(f"{key} | ratio" for key in keys) + " |"]
+def table(results: Mapping[str, Figures], head: str = "server") -> str:
+    """Medians, and the ratio of each to the first one of its kind, in Markdown."""
+    first: Figures = {}
+    for figures in results.values():
+        first = figures | first
+    keys = list(dict.fromkeys(key for figures in results.values() for key in figures))
+    lines = [f"| {head} | " + " | ".join(f"{key} | ratio" for key in keys) + " |"]
     lines.append("|---" * (1 + 2 * len(keys)) + "|")
-    first = next(iter(results.values()))
     for name, figures in results.items():
         cells = [
-            f"{figures[key]:,.{0 if figures[key] >= 100 else 3}f} | "
-            f"{figures[key] / (first[key] or 1):.2f}"
+            f"{_rounded(figures[key])} | {figures[key] / (first[key] or 1):.2f}"
+            if key in figures
+            else "– | –"
             for key in keys
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _present(names: Sequence[str]) -> list[str]:
-    return [name for name in names if installed(CONTESTANTS[name])]
+def _rounded(figure: float) -> str:
+    return f"{figure:,.{0 if figure >= 100 else 3}f}"
 
 
-def _scenario(name: str, names: Sequence[str], options: argparse.Namespace) -> None:
-    work = SCENARIOS[name]
-    results = interleaved(
-        _present(names), options.runs, lambda one: measure(CONTESTANTS[one], work, options.seconds)
-    )
-    print(f"\n## {name}\n\n{table(results)}\n", flush=True)
-    key = next(iter(next(iter(results.values()))))
-    _save(options.charts, name, chart.bars(name, key, {one: f[key] for one, f in results.items()}))
+def compare(name: str, comparison: Comparison, options: argparse.Namespace) -> None:
+    """Measure, print the table, and draw bars of the first figure."""
+    results = interleaved(comparison.rows, options.runs, comparison.once)
+    print(f"{_heading(name, options)}\n\n{table(results)}\n", flush=True)
+    key = next(iter(results[comparison.rows[0]]))
+    _save(options, name, chart.bars(name, key, {one: f[key] for one, f in results.items()}))
 
 
-def _series(name: str, options: argparse.Namespace) -> None:
-    below, names, works = SERIES[name]
-    lines: dict[str, list[tuple[float, float]]] = {one: [] for one in _present(names)}
-    for at, work in works.items():
+def grow(name: str, growth: Growth, options: argparse.Namespace) -> None:
+    """Measure at each size, print a table for each way, and draw curves."""
 
-        def once(one: str, work: Work = work) -> Figures:
-            return measure(CONTESTANTS[one], work, options.seconds)
+    def measured(size: int) -> dict[str, Figures]:
+        return interleaved(growth.rows, options.runs, lambda row: growth.once(row, size))
 
-        for one, figures in interleaved(list(lines), options.runs, once).items():
-            lines[one].append((at, figures["CPU µs/delivery"]))
-    print(f"\n## {name}\n\n{json.dumps(lines)}\n", flush=True)
-    _save(options.charts, name, chart.curves(name, "CPU µs/delivery", below, lines))
+    at = {size: measured(size) for size in growth.sizes}
+    print(_heading(name, options))
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for row in growth.rows:
+        print(f"\n### {row}\n")
+        print(table({f"{size:,}": at[size][row] for size in growth.sizes}, growth.below))
+        for key in growth.drawn:
+            line = row if len(growth.drawn) == 1 else key
+            lines[line] = [(size, f[row][key]) for size, f in at.items() if f[row].get(key)]
+    print(flush=True)
+    _save(options, name, chart.curves(name, ", ".join(growth.drawn), growth.below, lines))
 
 
-def _save(folder: Path | None, name: str, svg: str) -> None:
+def _heading(name: str, options: argparse.Namespace) -> str:
+    command = f"tox -e bench -- {shlex.join([*options.given, name])}"
+    return f"\n## {name}\n\n    {command}\n\nMedians of {options.runs} runs in turn."
+
+
+def _save(options: argparse.Namespace, name: str, svg: str) -> None:
+    folder: Path | None = options.charts
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
 
 
-def main() -> None:
-    """Run what is named, or the scenarios."""
-    what = [*SCENARIOS, "tongues", *SERIES]
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("scenario", nargs="*", metavar="SCENARIO", help=f"of: {', '.join(what)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="what to measure; see --list")
+    parser.add_argument("--list", action="store_true", help="print the names and end")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each run")
     parser.add_argument("--charts", type=Path, help="folder to write SVG files to")
-    options = parser.parse_args()
-    for name in options.scenario or SCENARIOS:
-        if name == "tongues":
-            SCENARIOS["tongues"] = SCENARIOS["fanout"]
-            _scenario(name, _TONGUES, options)
-        elif name in SERIES:
-            _series(name, options)
-        elif name in SCENARIOS:
-            _scenario(name, _ALL, options)
+    parser.add_argument(
+        "--askers", type=int, default=history.ASKERS, help="who ask for pages in history"
+    )
+    parser.add_argument(
+        "--sessions", type=int, default=storm.SESSIONS, help="that come back in storm"
+    )
+    parser.add_argument(
+        "--sizes", type=_sizes, metavar="N,N,…", help="of what grows, instead of the usual ones"
+    )
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="the sizes too that take minutes to set up: 10,000 members, 10 million log entries",
+    )
+    return parser
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure what is named, or the main loads."""
+    words = sys.argv[1:] if words is None else words
+    parser = _parser()
+    options = parser.parse_intermixed_args(words)
+    if options.runs < 1 or not 0 < options.seconds <= 60 or options.sessions < 1:
+        parser.error("a run at least, of up to 60 seconds, and a session")
+    if "storm" in options.names and not _possible(options.sessions):
+        parser.error("each session needs a descriptor: raise ulimit -n, or say --sessions N")
+    options.given = [word for word in words if word not in options.names]
+    one_by_one, growing = comparisons(options), growths(options)
+    names = [*one_by_one, *growing]
+    if options.list:
+        print("\n".join(names))
+        return
+    for name in options.names:
+        if name not in names:
+            parser.error(f"{name} is none of: {', '.join(names)}")
+    for name in options.names or MAIN:
+        if name in growing:
+            grow(name, growing[name], options)
         else:
-            parser.error(f"{name} is none of: {', '.join(what)}")
+            compare(name, one_by_one[name], options)
 
 
 if __name__ == "__main__":
+    with suppress(OSError, ValueError):  # as many descriptors as there may be
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     main()

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,7 +47,7 @@ _INSPIRCD = """
 <power diepass="no{port}" restartpass="no{port}">
 <connect allow="*" pingfreq="10m" hardsendq="512M" softsendq="256M" recvq="16M" fakelag="no"
  threshold="1000000000" commandrate="1000000000" localmax="100000" globalmax="100000"
- limit="100000" resolvehostnames="no" useident="no" maxconnwarn="no">
+ limit="100000" maxchans="100000" resolvehostnames="no" useident="no" maxconnwarn="no">
 <performance netbuffersize="65534" somaxconn="4096" softlimit="100000" clonesonconnect="no">
 <pid file="{folder}/pid">
 """
@@ -56,10 +56,10 @@ _INSPIRCD = """
 class Contestant(NamedTuple):
     """A server: what its peers speak, and its command in a folder and on a port."""
 
-    proto: str  # text, json, tls or irc
+    proto: str  # as for a Swarm
     command: Callable[[Path, int], list[str]]
     needs: str = ""  # a program that must be installed
-    batch: int = 64  # how many log-ins may be under way
+    batch: int = 512  # how many log-ins may be under way
 
 
 def _selchat(*flags: str) -> Callable[[Path, int], list[str]]:
@@ -93,8 +93,12 @@ CONTESTANTS = {
     "selchat": Contestant("text", _selchat()),
     "selchat, memory": Contestant("text", _selchat("--store", "memory")),
     "selchat, JSON": Contestant("json", _selchat()),
-    "selchat, TLS": Contestant("tls", _selchat()),
-    "selchat, JSON and text": Contestant("mixed", _selchat()),
+    "selchat, TLS": Contestant("tls text", _selchat()),
+    "selchat, JSON in TLS": Contestant("tls json", _selchat()),
+    "selchat, mixed": Contestant("text+json+tls text+tls json", _selchat()),
+    "selchat, mixed, memory": Contestant(
+        "text+json+tls text+tls json", _selchat("--store", "memory")
+    ),
     "InspIRCd": Contestant(
         "irc",
         _irc("inspircd", _INSPIRCD, "--nofork", "--nolog", "--config={file}"),
@@ -137,16 +141,44 @@ class Running(NamedTuple):
             return None
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
+    def peak(self) -> dict[str, float]:
+        """The most that it ever had in memory, as a figure; nothing where that cannot be told."""
+        try:
+            said = Path(f"/proc/{self.pid}/status").read_text("ascii")
+        except OSError:
+            return {}
+        return {"peak MiB": int(said.partition("VmHWM:")[2].split()[0]) / 1024}
+
 
 @contextmanager
-def running(contestant: Contestant, cpu: int | None = None) -> Iterator[Running]:
-    """Start it in a folder of its own, on one CPU if that is given, and end it afterwards."""
-    with tempfile.TemporaryDirectory(prefix="selchat-bench-") as made, socket.socket() as free:
-        folder = Path(made)
+def apart(contestant: Contestant, folder: Path | None = None) -> Iterator[Running]:
+    """It runs on a CPU of its own, where there are two, and this process on the others."""
+    cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if len(cpus) < 2:
+        with running(contestant, folder=folder) as server:
+            yield server
+        return
+    with running(contestant, cpus[0], folder) as server:
+        os.sched_setaffinity(0, cpus[1:])
+        try:
+            yield server
+        finally:
+            os.sched_setaffinity(0, cpus)
+
+
+@contextmanager
+def running(
+    contestant: Contestant, cpu: int | None = None, folder: Path | None = None
+) -> Iterator[Running]:
+    """Start it in that folder or a new one, on one CPU if that is given; end it afterwards."""
+    with ExitStack() as stack:
+        if folder is None:
+            made = tempfile.TemporaryDirectory(prefix="selchat-bench-")
+            folder = Path(stack.enter_context(made))
         folder.chmod(0o755)
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
         with (folder / "log").open("wb") as said:
             server = subprocess.Popen(
                 contestant.command(folder, port),

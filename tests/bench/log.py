@@ -15,11 +15,13 @@ import json
 import random
 import selectors
 import signal
+import sqlite3
 import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from selchat.hub.hub import Hub
@@ -28,7 +30,8 @@ from selchat.model import events
 from selchat.model.entries import Entry, room
 from selchat.operators import StillWorld
 from selchat.settings import ServerSettings
-from selchat.store.sqlite import SqliteLog
+from selchat.store import search
+from selchat.store.sqlite import FILE, SqliteLog
 from tests.bench.load import Client, Deadline, interleaved, medians, percentile, serve
 from tests.e2e.harness import PATIENCE, SERVER, LineReader, environment
 
@@ -44,6 +47,9 @@ TEXT = "x" * 100
 ROOMS = 100
 SNAPSHOT = 50_000
 """Entries above the last snapshot, the most that the default settings leave."""
+
+_TOGETHER = 20_000
+"""Entries written at a time where a log is made."""
 
 AT = "2026-01-31T12:00:00.123Z"
 
@@ -122,7 +128,7 @@ def build(folder: Path, entries: int) -> None:
         last = entries - SNAPSHOT
         for number, entry in enumerate(_entries(entries), 1):
             log.append(entry)
-            if number % 5_000 == 0 or number == last:
+            if number % _TOGETHER == 0 or number == last:
                 log.commit()
                 log.tidy(idle=False)
             if number == last:
@@ -130,10 +136,14 @@ def build(folder: Path, entries: int) -> None:
                 hub.restore()
                 log.save_snapshot(dump(hub.state))
         log.commit()
-        while log.tidy(idle=True):
-            pass
     finally:
         log.close()
+    # In larger steps than a server takes, which has others to look after.
+    with closing(sqlite3.connect(folder / FILE, isolation_level=None)) as db:
+        db.execute("PRAGMA synchronous = OFF")
+        while search.index(db, _TOGETHER):
+            pass
+        db.execute("INSERT INTO search (search) VALUES ('optimize')")
 
 
 def _entries(count: int) -> Iterator[Entry]:
@@ -150,7 +160,7 @@ def _entries(count: int) -> Iterator[Entry]:
         seq += 1
         user = chance.randrange(1, people + 1)
         name = f"room{user % ROOMS}"
-        text = " ".join(chance.choice(_WORDS) for _ in range(12))
+        text = " ".join(chance.choices(_WORDS, k=12))
         fact = events.Message(seq, AT, f"#{name}", f"user{user}", text)
         yield Entry(fact, room(name), (), user, f"p{seq}")
 

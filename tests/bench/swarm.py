@@ -1,135 +1,40 @@
 """Many clients in one process, that write as fast as a window lets them, or at a rate.
 
-Each message holds one `^`, with a number of 19 digits before it, so that a reader counts what it
-got without looking at lines. What a server lost, repeated or put out of order is an error.
+What a server lost, repeated or put out of order is an error.
 """
 
 from __future__ import annotations
 
-import json
+import random
 import selectors
-import socket
-import ssl
 import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
-_CHUNK = 1 << 18
-_PATIENCE = 30.0
+from tests.bench.member import PATIENCE, Member, message
+
 _QUIET = 0.15
 """Seconds of silence after which all that was said before is there."""
 
-_WRITERS = 10**12
-"""In the number of a message, what stands for its writer begins here."""
+_EACH = 100
+"""Rooms that one has for itself, where there are to be rooms in which nobody speaks."""
 
+_PLACES = 10**9
+"""In the number of a message, what stands for its writer in its room begins here."""
 
-class Proto(NamedTuple):
-    """How something is said, and by what in the answer one knows that it was done."""
-
-    hello: Callable[[str], str]
-    welcome: bytes
-    join: Callable[[str], str]
-    joined: bytes
-    say: Callable[[str, str], str]
-
-
-_TEXT = Proto(
-    lambda name: name,
-    b"* welcome ",
-    lambda room: f"/join {room}",
-    b"* you joined ",
-    lambda to, text: f"{to} {text}",
-)
-_JSON = Proto(
-    lambda name: json.dumps({"type": "hello", "user": name}),
-    b'"type":"welcome"',
-    lambda room: json.dumps({"type": "join", "room": room}),
-    b'"type":"ok"',
-    lambda to, text: f'{{"type":"post","to":"{to}","text":"{text}"}}',
-)
-_IRC = Proto(
-    lambda name: f"NICK {name}\r\nUSER {name} 0 * :x",
-    b" 001 ",
-    lambda room: f"JOIN #{room}",
-    b" 366 ",
-    lambda to, text: f"PRIVMSG {to.removeprefix('@')} :{text}",
-)
-_PROTOS = {"text": _TEXT, "tls": _TEXT, "json": _JSON, "irc": _IRC}
-
-
-class Member:
-    """One client. `got` is how many messages it was told."""
-
-    def __init__(self, port: int, name: str, proto: str) -> None:
-        self.name = name
-        self.proto = _PROTOS[proto]
-        self.got = 0
-        self.group: Group | None = None
-        self.written = 0
-        self.unsent = b""
-        self.socket: socket.socket = socket.create_connection(("127.0.0.1", port), _PATIENCE)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if proto == "tls":
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            self.socket = context.wrap_socket(self.socket)
-        self._rest = b""
-
-    def ask(self, line: str) -> None:
-        self.socket.sendall(line.encode() + b"\n")
-
-    def wait(self, mark: bytes) -> None:
-        """Until that was said; before `start` only."""
-        while mark not in self._rest:
-            data = self.socket.recv(_CHUNK)
-            assert data, f"{self.name} was thrown out: {self._rest[-200:]!r}"
-            self._rest += data
-        self._rest = self._rest.partition(mark)[2]
-
-    def start(self) -> None:
-        self.socket.setblocking(False)
-        self._rest = b""
-
-    def read(self) -> bytes:
-        """What came, to the last `^` in it."""
-        data = b""
-        try:
-            data = self.socket.recv(_CHUNK)
-            assert data, f"{self.name} was thrown out"
-            while isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
-                data += self.socket.recv(_CHUNK)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            pass
-        return data
-
-    def numbers(self, data: bytes) -> list[int]:
-        """The numbers of the messages in what came."""
-        *parts, self._rest = (self._rest + data).split(b"^")
-        self._rest = self._rest[-64:]
-        return [int(part[-19:]) for part in parts]
-
-    def write(self) -> bool:
-        """Send what is to be sent; True if all of it is."""
-        try:
-            sent = self.socket.send(self.unsent)
-        except (BlockingIOError, ssl.SSLWantWriteError):
-            sent = 0
-        self.unsent = self.unsent[sent:]
-        return not self.unsent
+Seen = dict[Member, dict[int, int]]
 
 
 class Group:
-    """Who reads what its writers write: a room, or a pair."""
+    """Who reads what is written in some places, each a room or a pair with its writer. So many
+    read each message, and the places take turns.
+    """
 
-    def __init__(self, to: str, writers: Sequence[Member], readers: Sequence[Member]) -> None:
-        self.to = to
-        self.writers = writers
-        self.fan = len(readers) - (writers[0] in readers)
+    def __init__(self, places: Sequence[tuple[str, Member]], fan: int) -> None:
+        self.places = places
+        self.fan = fan
         self.sent = 0
         self.got = 0
-        for member in readers:
-            member.group = self
 
     @property
     def missing(self) -> int:
@@ -137,14 +42,18 @@ class Group:
 
 
 class Swarm:
-    """All clients of a server."""
+    """All clients of a server; `proto` is what they speak in turn, with a + between.
 
-    def __init__(self, port: int, proto: str, batch: int = 64) -> None:
-        self._port = port
-        self._protos = ("json", "text") if proto == "mixed" else (proto,)
+    So many as `batch` says log in or enter rooms at a time.
+    """
+
+    def __init__(self, port: int, proto: str, batch: int = 512) -> None:
+        self.port = port
+        self._protos = proto.split("+")
         self._batch = batch
         self._writing: dict[Member, None] = {}
         self._selector = selectors.DefaultSelector()
+        self._readers: dict[Member, Group] = {}
         self.members: list[Member] = []
         self.groups: list[Group] = []
 
@@ -153,39 +62,104 @@ class Swarm:
         for member in self.members:
             member.socket.close()
 
-    def connect(self, count: int) -> list[Member]:
+    def connect(self, count: int, *, receive_buffer: int | None = None) -> list[Member]:
         """So many more, logged in."""
-        made: list[Member] = []
-        while len(made) < count:
-            batch: list[Member] = []
-            for _ in range(min(self._batch, count - len(made))):
-                number = len(self.members) + len(made) + len(batch)
-                proto = self._protos[number % len(self._protos)]
-                batch.append(Member(self._port, f"m{number}", proto))
-                batch[-1].ask(batch[-1].proto.hello(batch[-1].name))
-            for member in batch:
-                member.wait(member.proto.welcome)
-            made += batch
-        self.members += made
-        return made
 
-    def rooms(self, rooms: int, size: int, writers: int) -> None:
-        """So many rooms of so many."""
-        members = self.connect(rooms * size)
-        for number in range(rooms):
-            inside = members[number * size : (number + 1) * size]
-            for member in inside:
-                member.ask(member.proto.join(f"r{number}"))
-                member.wait(member.proto.joined)
-            self.groups.append(Group(f"#r{number}", inside[:writers], inside))
-        self._start(members)
+        def made(number: int) -> Member:
+            proto = self._protos[number % len(self._protos)]
+            return Member(self.port, f"m{number}", proto, receive_buffer=receive_buffer)
+
+        first = len(self.members)
+        numbers = iter(range(first, first + count))
+        while batch := [made(number) for number in islice(numbers, self._batch)]:
+            self.login(batch)
+        return self.members[first:]
+
+    def login(self, members: Sequence[Member]) -> None:
+        """Those are here and have a name from now on."""
+        for member in members:
+            self.add(member)
+            member.ask([member.proto.hello(member.name)], member.proto.welcome, 1)
+        self.answered(members)
+
+    def add(self, member: Member) -> None:
+        """That one is here from now on."""
+        self.members.append(member)
+        self._selector.register(member.socket, selectors.EVENT_READ, member)
+
+    def deaf(self, member: Member) -> None:
+        """That one reads no more."""
+        self._selector.unregister(member.socket)
+
+    def enter(self, wishes: Iterable[tuple[Member, Sequence[str]]]) -> None:
+        """Have each enter those rooms. What the others are told of it is read meanwhile."""
+        left = iter(wishes)
+        while batch := list(islice(left, self._batch)):
+            for member, rooms in batch:
+                member.ask([member.proto.join(room) for room in rooms], member.proto.joined)
+            self.answered([member for member, _ in batch])
+
+    def answered(self, members: Iterable[Member]) -> None:
+        """All that these have asked for is sent and answered."""
+        waiting = {member for member in members if member.due > 0}
+        self._writing |= dict.fromkeys(waiting)
+        end = time.perf_counter() + PATIENCE
+        while waiting:
+            self.turn()
+            left = {member for member in waiting if member.due > 0}
+            if len(left) < len(waiting):
+                end = time.perf_counter() + PATIENCE
+            assert time.perf_counter() < end, f"{len(left)} got no answer"
+            waiting = left
+
+    def rooms(self, rooms: int, size: int, writers: int, each: int = 1) -> None:
+        """So many rooms of so many, of whom everybody is in `each`."""
+        members = self.connect(rooms * size // each)
+        deal = random.Random(1)
+        insides: list[list[Member]] = []
+        wishes: dict[Member, list[str]] = {member: [] for member in members}
+        for _ in range(each):  # everybody is in one of those that are made in a round
+            if each > 1:
+                deal.shuffle(members)
+            for first in range(0, len(members), size):
+                inside = members[first : first + size]
+                for member in inside:
+                    wishes[member].append(f"r{len(insides)}")
+                insides.append(inside)
+        self.enter(wishes.items())
+        places = [
+            [(f"#r{number}", writer) for writer in inside[:writers]]
+            for number, inside in enumerate(insides)
+        ]
+        if each == 1:
+            for those, inside in zip(places, insides, strict=True):
+                self.watch(Group(those, size - 1), inside)
+        else:
+            self.watch(Group([place for those in places for place in those], size - 1), members)
 
     def pairs(self, count: int) -> None:
         """So many pairs, of which one writes and one reads."""
         members = self.connect(2 * count)
         for writer, reader in zip(members[::2], members[1::2], strict=True):
-            self.groups.append(Group(f"@{reader.name}", [writer], [reader]))
-        self._start(members)
+            self.watch(Group([(f"@{reader.name}", writer)], 1), [reader])
+
+    def silent_rooms(self, count: int) -> None:
+        """So many rooms in which there is one each, who says nothing."""
+        members = self.connect(-(-count // _EACH))
+        names = [f"s{number}" for number in range(count)]
+        self.enter((one, names[n * _EACH : (n + 1) * _EACH]) for n, one in enumerate(members))
+
+    def watch(self, group: Group, readers: Iterable[Member]) -> None:
+        """Count what these are told for that group from now on."""
+        self.groups.append(group)
+        self._readers |= dict.fromkeys(readers, group)
+
+    def settle(self) -> None:
+        """Read what is under way, until nothing comes any more."""
+        end = time.perf_counter() + PATIENCE
+        while self._selector.select(_QUIET):
+            self.turn()
+            assert time.perf_counter() < end, "it does not become quiet"
 
     def flood(
         self,
@@ -195,12 +169,13 @@ class Swarm:
         size: int,
         measure: Callable[[], None],
         check: bool,
+        bursts: bool = False,
     ) -> int:
         """Keep so many messages of each writer under way; return how many were told within
-        `seconds`. `measure` is called at the beginning and the end of these.
+        `seconds`. `measure` is called at the beginning and the end of these. In `bursts`, all are
+        written when the last ones are there.
         """
-        padding = "x" * max(0, size - 20)
-        seen: dict[Member, dict[int, int]] = {}
+        seen: Seen | None = {} if check else None
         start = time.perf_counter() + warm_up
         end, counted, done = start + seconds, 0, 0
         stage = 0  # warming up, measuring, draining
@@ -216,58 +191,55 @@ class Swarm:
             if stage == 2:
                 if not any(group.missing for group in self.groups):
                     return done
-                assert now < end + _PATIENCE, f"{sum(g.missing for g in self.groups)} are lost"
+                assert now < end + PATIENCE, f"{sum(g.missing for g in self.groups)} are lost"
             else:
                 for group in ready:
-                    self._fill(group, window, padding)
-            ready = self._turn(seen if check else None)
+                    if not (bursts and group.missing):
+                        self._fill(group, window, size)
+            ready = self.turn(seen)
 
-    def pace(self, rate: float, seconds: float, size: int) -> list[float]:
-        """Write so many messages a second; return the seconds that each one told was under way."""
-        padding = "x" * max(0, size - 20)
+    def pace(self, rate: float, size: int, more: Callable[[], bool]) -> list[float]:
+        """Write so many messages a second while there is to be more, which is asked in each turn;
+        return the seconds that each one told was under way, from when it was due.
+        """
         waits: list[float] = []
         start = time.perf_counter()
         due, number = start, 0
-        while due < start + seconds or any(group.missing for group in self.groups):
+        end: float | None = None
+        while end is None or any(group.missing for group in self.groups):
             now = time.perf_counter()
-            assert now < start + seconds + _PATIENCE, "some are lost"
-            while due <= now and due < start + seconds:
-                group = self.groups[number % len(self.groups)]
-                self._say(group, group.writers[0], round(due * 1e9), padding)
+            if end is None and not more():
+                end = now + PATIENCE
+            assert end is None or now < end, "some are lost"
+            while end is None and due <= now:
+                self._say(self.groups[number % len(self.groups)], round(due * 1e6), size)
                 number += 1
                 due = start + number / rate
-            self._turn(None, waits, max(0.0, min(due - now, 0.05)))
+            self.turn(None, waits, max(0.0, min(due - now, 0.05)))
         return waits
 
     @property
     def got(self) -> int:
         return sum(group.got for group in self.groups)
 
-    def _start(self, members: Sequence[Member]) -> None:
-        for member in members:
-            member.start()
-            self._selector.register(member.socket, selectors.EVENT_READ, member)
-        while self._selector.select(_QUIET):  # what was said on entering
-            for key, _ in self._selector.select(0):
-                key.data.read()
+    def _fill(self, group: Group, window: int, size: int) -> None:
+        many = len(group.places)
+        while group.missing < window * many * group.fan:
+            self._say(group, _PLACES * (group.sent % many) + group.sent // many, size)
 
-    def _fill(self, group: Group, window: int, padding: str) -> None:
-        writers = group.writers
-        while group.missing < window * len(writers) * group.fan:
-            writer = writers[group.sent % len(writers)]
-            number = _WRITERS * writers.index(writer) + writer.written
-            self._say(group, writer, number, padding)
-
-    def _say(self, group: Group, writer: Member, number: int, padding: str) -> None:
-        line = writer.proto.say(group.to, f"{number:019}^{padding}")
-        writer.unsent += line.encode() + b"\n"
-        writer.written += 1
+    def _say(self, group: Group, number: int, size: int) -> None:
+        to, writer = group.places[group.sent % len(group.places)]
+        writer.unsent += writer.proto.say(to, message(number, size)).encode() + b"\n"
         group.sent += 1
         self._writing[writer] = None
 
-    def _turn(
+    def send(self, member: Member) -> None:
+        """What that one has to say leaves in the next turn."""
+        self._writing[member] = None
+
+    def turn(
         self,
-        seen: dict[Member, dict[int, int]] | None,
+        seen: Seen | None = None,
         waits: list[float] | None = None,
         patience: float = 0.05,
     ) -> set[Group]:
@@ -277,16 +249,17 @@ class Swarm:
         for key, _ in self._selector.select(0.001 if self._writing else patience):
             member: Member = key.data
             data = member.read()
-            group = member.group
+            group = self._readers.get(member)
             if group is None:
-                continue  # a writer of a pair
+                member.hear(data)
+                continue
             count = data.count(b"^")
             member.got += count
             group.got += count
             groups.add(group)
             if waits is not None:
                 now = time.perf_counter()
-                waits += [now - number / 1e9 for number in member.numbers(data)]
+                waits += [now - number / 1e6 for number in member.numbers(data)]
             elif seen is not None:
                 _check(member, seen.setdefault(member, {}), member.numbers(data))
         return groups
@@ -294,6 +267,6 @@ class Swarm:
 
 def _check(member: Member, last: dict[int, int], numbers: list[int]) -> None:
     for number in numbers:
-        writer, count = divmod(number, _WRITERS)
-        assert count == last.get(writer, -1) + 1, f"{member.name}: {count} after {last}"
-        last[writer] = count
+        place, count = divmod(number, _PLACES)
+        assert count == last.get(place, -1) + 1, f"{member.name}: {count} after {last}"
+        last[place] = count

@@ -132,7 +132,19 @@ DAMAGES = {
         ["UPDATE entry SET seq = 12 WHERE seq = 11"],
         "entry 12 says that it is entry 11",
     ),
-    "an index is gone": (["DROP INDEX entry_by_user"], "entry_by_user is missing"),
+    "an index is gone": (["DROP INDEX entry_by_corrected"], "entry_by_corrected is missing"),
+    "a place is gone": (
+        ["DELETE FROM place WHERE key = -2 AND seq = 6"],
+        "entry 6 is not found where it belongs",
+    ),
+    "a place is of nothing": (
+        ["INSERT INTO place VALUES (-3, 6)"],
+        "entry 6 is found where it does not belong",
+    ),
+    "places are ahead": (
+        ["UPDATE meta SET value = '99' WHERE key = 'filed'"],
+        "they should be filed up to 99",
+    ),
     "a table is gone": (["DROP TABLE trimmed"], "trimmed is missing"),
     "something is there besides": (["CREATE TABLE other (a)"], "other is not as this selchat"),
     "a fact is no JSON": (["UPDATE entry SET fact = x'7b' WHERE seq = 3"], "entry 3 cannot be"),
@@ -219,7 +231,7 @@ def test_an_index_that_disagrees_with_its_table_is_found(folder: Path) -> None:
     path = folder / FILE
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         (page,) = db.execute(
-            "SELECT rootpage FROM sqlite_schema WHERE name = 'entry_by_conversation'"
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_conversation_1'"
         ).fetchone()
         (size,) = db.execute("PRAGMA page_size").fetchone()
     data = bytearray(path.read_bytes())
