@@ -42,7 +42,7 @@ class BadDisk:
         self.undoes = True
         self.after = 0
         self.failed = 0
-        log._db = cast(sqlite3.Connection, self)
+        log._db = log._places._db = cast(sqlite3.Connection, self)
 
     def fail(
         self, *failing: str, error: tuple[str, str] = BROKEN, undoes: bool = True, after: int = 0

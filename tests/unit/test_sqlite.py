@@ -249,7 +249,7 @@ def test_of_a_commit_that_failed_nothing_is_left(
     assert seqs(list(log.entries())) == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("question", ["SELECT seq FROM trimmed", "\nSELECT fact"])
+@pytest.mark.parametrize("question", ["SELECT seq FROM trimmed", "SELECT fact"])
 def test_what_sqlite_has_undone_in_a_question_is_not_half_committed(
     log: SqliteLog, question: str
 ) -> None:
