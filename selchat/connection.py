@@ -208,8 +208,13 @@ class Connection:
         if self.tongue is None:
             self._find_out(self._seen + data)
             return
-        self._commands = self._ask(self.tongue, data)
-        self.work()
+        commands = self._ask(self.tongue, data)
+        if self._rest is None and not self._paused:
+            if self._carry_out(commands, False) and not self.stream.held:
+                return  # it is read on, as nearly always
+        else:
+            self._commands = commands
+        self.listen()
 
     def ended(self) -> None:
         """The peer has said all it will, and it is done: end the connection."""
@@ -305,9 +310,7 @@ class Connection:
         """
         free = self._rest is None and not self._paused
         if self._commands is not None and not self.closing and free:
-            done = self._carry_out(self._commands, turn)
-            if done and not self.stream.held:
-                return  # it is read on, as nearly always
+            self._carry_out(self._commands, turn)
         self.listen()
 
     def listen(self) -> None:
@@ -331,15 +334,13 @@ class Connection:
 
     def _carry_out(self, commands: Iterator[Command | Posts | events.Error], turn: bool) -> bool:
         """Do what may be done now; True if that was all, and it may ask for more at once."""
+        house = self._house
+        hub, share = house.hub, house.share
         allowed, dearest = self._allowed(turn)
         used = 0
-        hub = self._house.hub
         self._commands = None
         for item in commands:
-            if isinstance(item, Posts):
-                cost = len(item.texts)
-            else:
-                cost = _ERROR if isinstance(item, events.Error) else cost_of(item) or 1
+            cost = len(item.texts) if isinstance(item, Posts) else _cost(item)
             if cost > dearest:
                 self._commands = chain((item,), commands)
                 break
@@ -357,8 +358,14 @@ class Connection:
             if used >= allowed or self._paused:
                 self._commands = commands
                 break
-        self._pay(used)
-        return self._commands is None and self._rest is None
+        share.left -= used
+        if self._pace is not None:
+            self._pay(self._pace, used)
+        if self._commands is None and self._rest is None:
+            return True
+        if self._rest is None and not self._paused:
+            house.feed_later(self)
+        return False
 
     def _allowed(self, turn: bool) -> tuple[int, int]:
         """What it may use up now, of what the tick and its rates leave; and what one command of it
@@ -376,15 +383,11 @@ class Connection:
             allowed = min(allowed, int(pace.left(house.rates, house.loop.clock())) + 1)
         return allowed, dearest
 
-    def _pay(self, used: int) -> None:
-        """Rest, where that was more than its rates allow; go on in the next tick, if it can."""
+    def _pay(self, pace: Pace, used: int) -> None:
+        """Rest, where that was more than its rates allow."""
         house = self._house
-        house.share.left -= used
-        rest = self._pace.spend(house.rates, used) if self._pace is not None else 0.0
-        if rest:
+        if rest := pace.spend(house.rates, used):
             self._rest = house.loop.call_later(rest, self._rested)
-        elif self._commands is not None and not self._paused:
-            house.feed_later(self)
 
     def _rested(self) -> None:
         self._rest = None
@@ -464,3 +467,8 @@ class Connection:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _cost(item: Command | events.Error) -> int:
+    """What it takes from a sender's allowance."""
+    return _ERROR if isinstance(item, events.Error) else cost_of(item) or 1

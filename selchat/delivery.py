@@ -14,7 +14,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 from selchat.connection import LEAST, Connection
 from selchat.errors import Trimmed
@@ -98,23 +98,25 @@ class Delivery:
 
     def _tell(self, item: Told) -> None:
         """Tell of an entry that no other goes with, as most are told."""
-        fact, but = item.entry.fact, item.but
+        fact, but, command = item.entry.fact, item.but, item.command
         self._seq = fact.seq
         chunks: dict[type[Tongue], bytes] = {}
-        for connection in cast("tuple[Connection, ...]", item.peers):
+        peers: Any = item.peers  # all of them are connections
+        for connection in peers:
             if connection in but or connection.tongue is None:
                 continue
             tongue = type(connection.tongue)
             chunk = chunks.get(tongue)
             if chunk is None:
                 chunk = chunks[tongue] = _encode(tongue, fact, item.own)
-            if connection.catchup is None and not connection.stream.full:
-                connection.stream.write(chunk)
+            stream = connection.stream
+            if connection.catchup is None and not stream.full:
+                stream.write(chunk)
             else:
                 _give(self, connection, fact.first, chunk)
-        if item.command is not None and item.asker is not None:
+        if command is not None and type(command) is not Posts and item.asker is not None:
             asker = cast(Connection, item.asker)
-            if line := _stored(asker, item.command, fact):
+            if line := _stored(asker, command, fact):
                 _give_answer(asker, fact.seq, line)
 
     def fall_behind(self, connection: Connection, cursor: int) -> None:

@@ -268,18 +268,17 @@ class Stream:
                 self._out = None
 
     def _read(self) -> None:
-        size = self._shared.limits.read_size
-        if self._shared.read > _MUCH:
-            size = min(size, _LITTLE)
+        shared = self._shared
+        size = shared.limits.read_size
         try:
-            data = self._socket.recv(size)
+            data = self._socket.recv(size if shared.read <= _MUCH else min(size, _LITTLE))
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self.abort(error.strerror or str(error))
             return
         if data:
-            self._shared.read += len(data)
+            shared.read += len(data)
             if self.state == OPEN:
                 self.owner.received(data)
             return

@@ -162,12 +162,8 @@ def dispatch(hub: Hub, peer: Peer, command: Command) -> None:
 def dispatch_posts(hub: Hub, peer: Peer, posts: commands.Posts) -> None:
     """Carry out several posts at once, or one by one where they have to be looked at."""
     session = peer.session
-    if (
-        session is None
-        or hub.stale
-        or not hub.settings.guests
-        or not messages.say_all(hub, session, posts)
-    ):
+    ready = session is not None and not hub.stale and hub.settings.guests
+    if not (ready and session is not None and messages.say_all(hub, session, posts)):
         for post in posts.each():
             dispatch(hub, peer, post)
 

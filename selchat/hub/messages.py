@@ -58,33 +58,29 @@ def say_all(hub: Hub, session: Session, posts: commands.Posts) -> bool:
     """Say several things at once, if nothing stands against any of them, and it is told to no more
     people than the room, or the one user; False: say them one by one.
     """
-    author, texts = session.user, posts.texts
-    if (
-        hub.failing is not None
-        or author.blockers
-        or len(author.sessions) > 1
-        or not _as_they_are(posts, hub.settings.message_size)
-    ):
+    author, texts, aim, peer = session.user, posts.texts, session.aim, session.peer
+    if hub.failing is not None or author.blockers or len(author.sessions) > 1:
         return False
-    aim = session.aim
+    if not _as_they_are(posts, hub.settings.message_size):
+        return False
     if aim is None or aim.changes != hub.state.changes or aim.to != posts.to:
         try:
             aim = session.aim = _aim(hub, author, posts.to)
         except Refusal:
             return False
-    room, user, peer = aim.room, aim.user, session.peer
     but: tuple[Peer, ...] = ()
-    if room is not None:
-        peers = room.audience()
+    if aim.room is not None:
+        peers = aim.room.audience()
         but = (peer,) if peer is not None else ()
-    elif user is not None and user is not author and aim.heard and user.away is None:
-        peers = user.peers()
-    else:
+    elif (user := aim.user) is None or user is author or not aim.heard or user.away is not None:
         return False
-    if len(texts) == 1:
-        entry = hub.say(session, aim, texts[0], False, None)
     else:
-        entry = hub.say_all(session, aim, texts)
+        peers = user.peers()
+    entry = (
+        hub.say_all(session, aim, texts)
+        if len(texts) > 1
+        else hub.say(session, aim, texts[0], False, None)
+    )
     hub.out.append(Told(entry, peers, but, False, peer, posts))
     return True
 

@@ -25,63 +25,13 @@ from selchat.store.stats import Stats
 _seq = attrgetter("seq")
 
 
-class _Strand:
-    """Entries in order, of which the oldest can be forgotten cheaply: a list with a dead head."""
+_Strand = list[Entry]
+"""The entries of a conversation, named by it, or of a user's personal stream, named by its id; and
+before them some that are forgotten.
+"""
 
-    __slots__ = ("_dead", "entries")
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self._dead = 0
-
-    def replace(self, old: Entry, new: list[Entry]) -> None:
-        """Put these in the place of that one."""
-        place = bisect_left(self.entries, old.seq, self._dead, key=_seq)
-        self.entries[place : place + 1] = new
-
-    def crossed(self, before: int, keep: int) -> list[Entry]:
-        """What is to be divided before `oldest` can say which go and which stay."""
-        live = self.entries[self._dead :]
-        found = live[bisect_left(live, before, key=_seq) :][:1]
-        start, over = _newest(live, keep)
-        if over and live[start] not in found:
-            found.append(live[start])
-        return [entry for entry in found if entry.first < entry.seq]
-
-    def oldest(self, before: int, keep: int, last: int) -> list[Entry]:
-        """Those below `before`, and all but the newest `keep` (0: of all); none above `last`."""
-        live = self.entries[self._dead :]
-        cut = bisect_left(live, before, key=_seq)
-        if keep:
-            cut = max(cut, _newest(live, keep)[0])
-        return live[: min(cut, bisect_right(live, last, key=_seq))]
-
-    def forget(self, seqs: set[int]) -> bool:
-        """Drop the entries of those `seq`s; True when none is left."""
-        self.entries = [one for one in self.entries[self._dead :] if one.seq not in seqs]
-        self._dead = 0
-        return not self.entries
-
-    def forget_oldest(self) -> bool:
-        """Drop the oldest entry; True when none is left."""
-        self._dead += 1
-        if self._dead * 2 > len(self.entries):
-            del self.entries[: self._dead]
-            self._dead = 0
-        return not self.entries
-
-    def after(self, seq: int, limit: int) -> list[Entry]:
-        start = bisect_right(self.entries, seq, self._dead, key=_seq)
-        found = _each(self.entries[start : start + limit])
-        return [entry for entry in found if entry.seq > seq][:limit]
-
-    def before(self, seq: int | None, limit: int) -> list[Entry]:
-        end = len(self.entries)
-        if seq is not None:
-            end = bisect_left(self.entries, seq, self._dead, key=_seq) + 1
-        each = _each(self.entries[max(self._dead, end - limit - 1) : end])
-        found = [entry for entry in each if seq is None or entry.seq < seq]
-        return found[max(0, len(found) - limit) :]
+_SWEPT = 20
+"""Into so many parts the capacity is divided: when so much was forgotten, strands are cut."""
 
 
 class MemoryLog:
@@ -95,10 +45,11 @@ class MemoryLog:
         self.stats = Stats()
         self._capacity = capacity
         self._new: list[Entry] = []
+        # The first of these may be several messages, of which those up to `_trimmed` are forgotten.
         self._entries: deque[Entry] = deque()
-        self._count = 0  # several messages in one entry counted apart
-        # By conversation, and by user id.
-        self._strands: defaultdict[str | int, _Strand] = defaultdict(_Strand)
+        self._count = 0  # of the messages and other entries that are
+        self._strands: defaultdict[str | int, _Strand] = defaultdict(list)
+        self._dead: list[Entry] = []  # forgotten, and in strands still
         self._posts: dict[tuple[int, str], Entry] = {}
         self._corrected: dict[int, int] = {}  # by message: the last correction of it
         self._late: dict[tuple[int, str], int] = {}  # the posts that `trim` took
@@ -122,12 +73,12 @@ class MemoryLog:
     def _file(self) -> None:
         """Put what was appended where it is found: with the commit, or before a question."""
         new, self._new = self._new, []
-        strands, append = self._strands, self._entries.append
+        strands = self._strands
+        self._entries.extend(new)
         for entry in new:
-            append(entry)
-            strands[entry.conversation].entries.append(entry)
+            strands[entry.conversation].append(entry)
             for user in entry.users:
-                strands[user].entries.append(entry)
+                strands[user].append(entry)
             fact = entry.fact
             if type(fact) is Messages:
                 self._count += len(fact.texts)
@@ -137,8 +88,8 @@ class MemoryLog:
                 self._posts[entry.session, entry.post_id] = entry
             elif isinstance(fact, CORRECTIONS):
                 self._correct(fact)
-        while (over := self._count - self._capacity) > 0:
-            self._forget_oldest(over)
+        if self._count > self._capacity:
+            self._forget_oldest(self._count - self._capacity)
 
     def _correct(self, correction: Correction) -> None:
         before = self._corrected.get(correction.of)
@@ -170,7 +121,9 @@ class MemoryLog:
         for entry in reversed(new):
             self._entries.insert(place, entry)
         for name in _strands(old):
-            self._strands[name].replace(old, new)
+            strand = self._strands[name]
+            start = bisect_left(strand, old.seq, key=_seq)
+            strand[start : start + 1] = new
 
     def commit(self) -> None:
         """Nothing is more durable here than having been appended."""
@@ -187,8 +140,16 @@ class MemoryLog:
     def before(self, name: str, before: int | None, limit: int) -> list[Entry]:
         """See `Log`."""
         self._file()
-        strand = self._strands.get(name) if name else None
-        return strand.before(before, limit) if strand else []
+        strand = self._strands.get(name, []) if name else []
+        end = len(strand)
+        if before is not None:
+            end = bisect_left(strand, before, key=_seq) + 1
+        found = [
+            entry
+            for entry in _each(strand[max(0, end - limit - 1) : end])
+            if self._trimmed < entry.seq and (before is None or entry.seq < before)
+        ]
+        return found[max(0, len(found) - limit) :]
 
     def personal(self, user: int, after: int, limit: int) -> list[Entry]:
         """See `Log`."""
@@ -211,7 +172,7 @@ class MemoryLog:
         newest = (one for entry in reversed(self._entries) for one in reversed(entry.each()))
         for entry in newest:
             fact = entry.fact
-            if entry.seq <= query.above or len(found) >= query.limit:
+            if entry.seq <= max(query.above, self._trimmed) or len(found) >= query.limit:
                 break
             if (
                 isinstance(fact, Message)
@@ -229,11 +190,14 @@ class MemoryLog:
         """See `Log`."""
         self._file()
         place = bisect_left(self._entries, at, key=lambda entry: entry.fact.at)
-        return self._entries[place].first if place < len(self._entries) else self.newest + 1
+        if place == len(self._entries):
+            return self.newest + 1
+        return max(self._entries[place].first, self._trimmed + 1)
 
     def entries(self, after: int = 0) -> Iterator[Entry]:
         """See `Log`."""
         self._file()
+        after = max(after, self._trimmed)
         start = bisect_right(self._entries, after, key=_seq)
         return (one for one in _each(islice(self._entries, start, None)) if one.seq > after)
 
@@ -252,15 +216,16 @@ class MemoryLog:
     def trim(self, before: int, keep: int, alive: Callable[[int], bool]) -> Iterator[int]:
         """See `Log`. Each step sees to one conversation."""
         last = self._snapshot[0] if self._snapshot is not None else 0
+        self._cut_strands()
+        self._cut_head()
         for name in [name for name in self._strands if isinstance(name, str)]:
-            strand = self._strands.get(name)
-            if strand is None:
-                continue
-            for entry in strand.crossed(before, keep):
+            for entry in _crossed(self._strands.get(name, []), before, keep):
                 self._replace(bisect_left(self._entries, entry.seq, key=_seq), entry.each())
-            if old := strand.oldest(before, keep, last):
+            if old := _oldest(self._strands.get(name, []), before, keep, last):
                 self._forget(old)
                 yield sum(map(_size, old))
+                self._cut_strands()
+                self._cut_head()
         self._gone = {
             name: seq
             for name, seq in self._gone.items()
@@ -275,15 +240,18 @@ class MemoryLog:
         trimmed = max(self._trimmed, self._gone.get(name, 0))
         if after < trimmed:
             raise Trimmed(f"{name} begins after entry {trimmed}", trimmed)
-        strand = self._strands.get(name) if name != "" else None
-        return strand.after(after, limit) if strand else []
+        strand = self._strands.get(name, []) if name != "" else []
+        start = bisect_right(strand, after, key=_seq)
+        found = (one for one in _each(strand[start : start + limit]) if one.seq > after)
+        return list(islice(found, limit))
 
     def _forget(self, old: list[Entry]) -> None:
         seqs = {entry.seq for entry in old}
         self._entries = deque(one for one in self._entries if one.seq not in seqs)
         self._count -= sum(map(_size, old))
         for name in {name for entry in old for name in _strands(entry)}:
-            if self._strands[name].forget(seqs):
+            self._strands[name] = [one for one in self._strands[name] if one.seq not in seqs]
+            if not self._strands[name]:
                 del self._strands[name]
         for entry in old:
             self._forget_correction(entry)
@@ -301,24 +269,41 @@ class MemoryLog:
             del self._corrected[fact.of]
 
     def _forget_oldest(self, over: int) -> None:
-        """Forget the oldest entry; where it is more messages than `over`, so many of them."""
-        entry = self._entries[0]
-        fact = entry.fact
-        if type(fact) is Messages and len(fact.texts) > over:
-            rest = structs.replace(entry, fact=structs.replace(fact, texts=fact.texts[over:]))
-            self._replace(0, [rest])
-            self._trimmed = rest.first - 1
-            self._count -= over
-            return
-        self._entries.popleft()
-        self._trimmed = entry.seq
-        self._count -= _size(entry)
-        self._forget_correction(entry)
-        for name in _strands(entry):
-            if self._strands[name].forget_oldest():
+        """Forget so many messages, or other entries."""
+        entries, dead = self._entries, self._dead
+        self._count -= over
+        while over > 0:
+            entry = entries[0]
+            start = max(self._trimmed, entry.first - 1)
+            size = entry.seq - start
+            if size > over:
+                self._trimmed = start + over
+                return
+            entries.popleft()
+            dead.append(entry)
+            self._trimmed = max(self._trimmed, entry.seq)
+            over -= max(0, size)
+            if entry.post_id is not None:
+                del self._posts[entry.session, entry.post_id]
+            elif isinstance(entry.fact, CORRECTIONS):
+                self._forget_correction(entry)
+        if len(dead) * _SWEPT > self._capacity:
+            self._cut_strands()
+
+    def _cut_strands(self) -> None:
+        """Take what is forgotten out of its strands: many at once, since most share them."""
+        dead, self._dead = self._dead, []
+        for name in {name for entry in dead for name in _strands(entry)}:
+            strand = self._strands[name]
+            del strand[: bisect_right(strand, self._trimmed, key=_seq)]
+            if not strand:
                 del self._strands[name]
-        if entry.post_id is not None:
-            del self._posts[entry.session, entry.post_id]
+
+    def _cut_head(self) -> None:
+        """Take what is forgotten of the first entry out of it."""
+        if self._entries and self._entries[0].first <= self._trimmed:
+            head = self._entries[0]
+            self._replace(0, [one for one in head.each() if one.seq > self._trimmed])
 
 
 def _size(entry: Entry) -> int:
@@ -328,6 +313,23 @@ def _size(entry: Entry) -> int:
 
 def _each(entries: Iterable[Entry]) -> Iterator[Entry]:
     return (one for entry in entries for one in entry.each())
+
+
+def _crossed(strand: _Strand, before: int, keep: int) -> list[Entry]:
+    """What is to be divided before `_oldest` can say which go and which stay."""
+    found = strand[bisect_left(strand, before, key=_seq) :][:1]
+    start, over = _newest(strand, keep)
+    if over and strand[start] not in found:
+        found.append(strand[start])
+    return [entry for entry in found if entry.first < entry.seq]
+
+
+def _oldest(strand: _Strand, before: int, keep: int, last: int) -> list[Entry]:
+    """Those below `before`, and all but the newest `keep` (0: of all); none above `last`."""
+    cut = bisect_left(strand, before, key=_seq)
+    if keep:
+        cut = max(cut, _newest(strand, keep)[0])
+    return strand[: min(cut, bisect_right(strand, last, key=_seq))]
 
 
 def _newest(live: list[Entry], keep: int) -> tuple[int, int]:

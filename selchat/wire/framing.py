@@ -24,12 +24,8 @@ class Lines:
         """Whether `data` is whole lines within the limit, behind whole lines: then there is no need
         to feed it.
         """
-        return (
-            not self._rest
-            and not self._dropping
-            and data[-1:] == b"\n"
-            and len(data) <= self._limit
-        )
+        clear = not self._rest and not self._dropping
+        return clear and data[-1:] == b"\n" and len(data) <= self._limit
 
     def feed(self, data: bytes) -> list[bytes | None]:
         """Return the lines that `data` completes, `TOO_LONG` for each that was over the limit.
