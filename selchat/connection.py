@@ -208,7 +208,7 @@ class Connection:
         if self.tongue is None:
             self._find_out(self._seen + data)
             return
-        commands = self._ask(self.tongue, data)
+        commands = self.tongue.receive(data) if self.exempt else self._ask(self.tongue, data)
         if self._rest is None and not self._paused:
             if self._carry_out(commands, False) and not self.stream.held:
                 return  # it is read on, as nearly always
@@ -336,7 +336,9 @@ class Connection:
         """Do what may be done now; True if that was all, and it may ask for more at once."""
         house = self._house
         hub, share = house.hub, house.share
-        allowed, dearest = self._allowed(turn)
+        allowed, dearest = share.left // share.among, _ANY
+        if allowed < LEAST or self._pace is not None:
+            allowed, dearest = self._limited(allowed, turn)
         used = 0
         self._commands = None
         for item in commands:
@@ -367,17 +369,15 @@ class Connection:
             house.feed_later(self)
         return False
 
-    def _allowed(self, turn: bool) -> tuple[int, int]:
+    def _limited(self, allowed: int, turn: bool) -> tuple[int, int]:
         """What it may use up now, of what the tick and its rates leave; and what one command of it
         may cost. The last one may overdraw either.
         """
         house, pace = self._house, self._pace
-        allowed = house.share.left // house.share.among
         dearest = _ANY
-        if allowed < LEAST:
-            if not turn and allowed <= 0:
-                dearest = 0 if self.session is None else LEAST if allowed <= -_DEBT else _ANY
-            allowed = LEAST
+        if not turn and allowed <= 0:
+            dearest = 0 if self.session is None else LEAST if allowed <= -_DEBT else _ANY
+        allowed = max(allowed, LEAST)
         if pace is not None:
             # At least one, as whoever is in debt would not be here.
             allowed = min(allowed, int(pace.left(house.rates, house.loop.clock())) + 1)

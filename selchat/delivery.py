@@ -73,7 +73,9 @@ class Delivery:
         run: _Run | None = None
         for item, after in pairwise((*out, None)):
             if isinstance(item, Told):
-                more = isinstance(after, Told) and _alike(item, after)
+                more = (
+                    isinstance(after, Told) and after.peers is item.peers and after.own is item.own
+                )
                 if run is None and not more:
                     self._tell(item)
                 else:
@@ -108,7 +110,10 @@ class Delivery:
             tongue = type(connection.tongue)
             chunk = chunks.get(tongue)
             if chunk is None:
-                chunk = chunks[tongue] = _encode(tongue, fact, item.own)
+                try:
+                    chunk = chunks[tongue] = tongue.encode(fact, item.own)
+                except Exception:  # noqa: BLE001  (it is logged)
+                    chunk = chunks[tongue] = _encode(tongue, fact, item.own)
             stream = connection.stream
             if connection.catchup is None and not stream.full:
                 stream.write(chunk)
@@ -218,11 +223,6 @@ class Delivery:
         elif not connection.stream.full:
             self.feed_later(connection)
         return caught_up
-
-
-def _alike(one: Told, other: Told) -> bool:
-    """Whether both are told to the same in the same form."""
-    return one.peers is other.peers and one.own is other.own
 
 
 class _Run:

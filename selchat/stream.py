@@ -196,8 +196,22 @@ class Stream:
         if mask & WRITE and self.state != CLOSED:
             self.flush()
         # What was called before this in the tick may have held or closed it.
-        if mask & self._mask & READ:
-            self._read()
+        if not mask & self._mask & READ:
+            return
+        shared = self._shared
+        size = shared.limits.read_size
+        try:
+            data = self._socket.recv(size if shared.read <= _MUCH else min(size, _LITTLE))
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self.abort(error.strerror or str(error))
+            return
+        if not data:
+            self._ended()
+        elif self.state == OPEN:
+            shared.read += len(data)
+            self.owner.received(data)
 
     def crashed(self, error: Exception) -> None:  # noqa: ARG002  (logged by the caller)
         """The owner failed on this stream's behalf."""
@@ -267,21 +281,8 @@ class Stream:
             if not out:
                 self._out = None
 
-    def _read(self) -> None:
-        shared = self._shared
-        size = shared.limits.read_size
-        try:
-            data = self._socket.recv(size if shared.read <= _MUCH else min(size, _LITTLE))
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self.abort(error.strerror or str(error))
-            return
-        if data:
-            shared.read += len(data)
-            if self.state == OPEN:
-                self.owner.received(data)
-            return
+    def _ended(self) -> None:
+        """The peer has said its end."""
         self.peer_ended = True
         if self.state == LINGERING:
             self.abort(None)

@@ -64,10 +64,10 @@ class MemoryLog:
 
     def append(self, entry: Entry) -> None:
         """Add an entry. ValueError if its `seq` is not above all others."""
-        fact = entry.fact
-        if fact.first <= self.newest:
-            raise ValueError(f"entry {fact.first} comes after entry {self.newest}")
-        self.newest = fact.seq
+        seq = entry.fact.seq
+        if seq <= self.newest:
+            raise ValueError(f"entry {seq} comes after entry {self.newest}")
+        self.newest = seq
         self._new.append(entry)
 
     def _file(self) -> None:

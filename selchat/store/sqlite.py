@@ -119,10 +119,10 @@ class SqliteLog:
 
     def append(self, entry: Entry) -> None:
         """Add an entry. ValueError if its `seq` is not above all others."""
-        fact = entry.fact
-        if fact.first <= self.newest:
-            raise ValueError(f"entry {fact.first} comes after entry {self.newest}")
-        self.newest = fact.seq
+        seq = entry.fact.seq
+        if seq <= self.newest:
+            raise ValueError(f"entry {seq} comes after entry {self.newest}")
+        self.newest = seq
         self._pending.append(entry)
         if entry.post_id is not None:
             self._pending_posts[entry.session, entry.post_id] = entry

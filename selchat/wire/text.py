@@ -23,6 +23,7 @@ from selchat.wire.rendering import confirm, render
 _HELP = "/help lists the commands"
 
 _MARKS = b"#@"
+_END = "\n"
 
 
 class Text:
@@ -43,30 +44,24 @@ class Text:
         """Give a command or an error for each line, but for neighbouring posts; a line is a name
         until one is taken, or the password that was asked for.
         """
-        if self._aim and not self._secret and (posts := self._more_of_the_same(data)):
-            return iter(posts)
-        return self._receive(data)
-
-    def _more_of_the_same(self, data: bytes) -> list[Posts] | None:
-        """What is said, if all of `data` is posts to where the last one went, as it mostly is: a
-        few steps for all its lines. None if it has to be looked at line by line.
-        """
         aim = self._aim
+        if not aim or self._secret or not self._lines.whole(data):
+            return self._receive(data)
+        # Mostly all of it goes where the last post went: then it takes a few steps for all lines.
         try:
             text = data.decode()
         except UnicodeDecodeError:
-            return None
-        if not (self._lines.whole(data) and text.startswith(aim)):
-            return None
+            return self._receive(data)
         texts = text[len(aim) : -1].split("\n" + aim)
-        # Each ends with the one control that is in it.
-        if controls(data) != len(texts) or not all(map(str.strip, texts)):
-            return None
+        # Each line ends with the one control that is in it.
+        same = text.startswith(aim) and controls(data) == len(texts)
+        if not same or not all(map(str.strip, texts)):
+            return self._receive(data)
         to, clear = aim[:-1], text.isascii()
         if len(texts) <= TOGETHER:
-            return [Posts(to, texts, clear)]
+            return iter((Posts(to, texts, clear),))
         starts = range(0, len(texts), TOGETHER)
-        return [Posts(to, texts[start : start + TOGETHER], clear) for start in starts]
+        return iter([Posts(to, texts[start : start + TOGETHER], clear) for start in starts])
 
     def _receive(self, data: bytes) -> Iterator[Command | Posts | Error]:
         posts: Posts | None = None
@@ -123,7 +118,13 @@ class Text:
         """Return the lines that tell `event`."""
         # What is told most, without the detour.
         if type(event) is Messages:
-            return _told(event, own)
+            if own:
+                head = f"* you to {event.to}: "
+            else:
+                head = (
+                    f"[{event.to}] {event.from_}: " if event.to[:1] == "#" else f"[@{event.from_}] "
+                )
+            return f"{head}{f'{_END}{head}'.join(event.texts)}\n".encode()
         if type(event) is Message and not (own or event.action or event.edited or event.deleted):
             to, text = event.to, event.text
             if "\n" not in text:
@@ -138,17 +139,6 @@ class Text:
         if isinstance(event, events.Ok):
             return _lines(confirm(command, event))
         return _lines(render(event))
-
-
-def _told(event: Messages, own: bool) -> bytes:
-    """As `Text.encode` for each of the messages, all at once."""
-    if own:
-        head = f"* you to {event.to}: "
-    elif event.to[:1] == "#":
-        head = f"[{event.to}] {event.from_}: "
-    else:
-        head = f"[@{event.from_}] "
-    return f"{head}{f'{chr(10)}{head}'.join(event.texts)}\n".encode()
 
 
 def _lines(lines: list[str]) -> bytes:
