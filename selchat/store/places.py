@@ -16,6 +16,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Any
 
 _SLICE = 1_000
 """Places filed at a time, at most: one millisecond."""
@@ -26,7 +27,9 @@ _SLICES = 20
 _PAGES = 200
 """Conversations and users for whom places are filed at a time, at most: each is another page."""
 
-_TAIL = "SELECT seq, conversation, user, other FROM entry WHERE seq > ? ORDER BY seq"
+_TAIL = """
+SELECT seq, conversation, session, user, other FROM entry WHERE seq > ? ORDER BY seq
+"""
 _FILED = "SELECT value FROM meta WHERE key = 'filed'"
 _INSERT = "INSERT OR IGNORE INTO place VALUES (?, ?)"
 _AFTER = "SELECT seq FROM place WHERE key = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
@@ -48,19 +51,21 @@ class Places:
         self._until = self._taken = 0  # up to where the round files, and how many entries
         self.filed = self.newest = int(db.execute(_FILED).fetchone()[0])
         self.unfiled = 0
-        for row in db.execute(_TAIL, (self.filed,)):
-            self.add(*row)
+        self.add(db.execute(_TAIL, (self.filed,)).fetchall())
 
-    def add(self, seq: int, conversation: int, user: int | None, other: int | None) -> None:
-        """There is a new entry, above all others."""
-        self.newest = seq
-        self.unfiled += 1
+    def add(self, rows: list[tuple[Any, ...]]) -> None:
+        """There are new rows of entries, above all others (rows.py)."""
         tail = self._tail
-        tail[conversation].append(seq)
-        if user is not None:
-            tail[-user].append(seq)
-            if other is not None:
-                tail[-other].append(seq)
+        for row in rows:
+            seq, user, other = row[0], row[3], row[4]
+            tail[row[1]].append(seq)
+            if user is not None:
+                tail[-user].append(seq)
+                if other is not None:
+                    tail[-other].append(seq)
+        if rows:
+            self.newest = rows[-1][0]
+            self.unfiled += len(rows)
 
     def split(self, seqs: list[int], conversation: int, users: Iterable[int]) -> None:
         """The entry with the last of these seqs is several now, as part of the open transaction."""

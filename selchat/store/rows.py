@@ -41,13 +41,15 @@ _NOBODY = (None, None)
 
 def to_row(entry: Entry, number: int) -> tuple[Any, ...]:
     """The row of an entry in the conversation with that number."""
-    fact, session, users = entry.fact, entry.session, entry.users
+    fact, session, author, users = entry.fact, entry.session, entry.author, entry.users
     user, other = (*users, None, None)[:2] if users else _NOBODY
-    author = entry.author if entry.author != session else None
-    corrects = fact.of if isinstance(fact, CORRECTIONS) else None
-    more = len(fact.texts) - 1 if type(fact) is Messages else 0
+    by = author if author != session else None
     data = encode(fact)
-    return fact.seq, number, session, user, other, entry.post_id, data, author, corrects, more
+    if type(fact) is Messages:
+        more = len(fact.texts) - 1
+        return fact.seq, number, session, user, other, None, data, by, None, more
+    corrects = fact.of if isinstance(fact, CORRECTIONS) else None
+    return fact.seq, number, session, user, other, entry.post_id, data, by, corrects, 0
 
 
 def entries(rows: Iterable[tuple[Any, ...]], *, back: bool = False) -> Iterator[Entry]:

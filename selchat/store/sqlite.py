@@ -26,7 +26,7 @@ import msgspec
 
 from selchat.errors import StartError, StoreError, Trimmed
 from selchat.model.entries import CORRECTIONS, Correction, Entry, corrected, overtaken
-from selchat.model.events import Gone, Message
+from selchat.model.events import Gone, Message, Messages
 from selchat.store import Query, search
 from selchat.store.folder import Held
 from selchat.store.places import Places, mine
@@ -175,24 +175,25 @@ class SqliteLog:
 
     def _insert(self, new: list[Entry]) -> None:
         rows, posts, gone, corrections = [], [], [], []
+        numbers = self._numbers
         for entry in new:
             fact, post_id = entry.fact, entry.post_id
-            number = self._numbers.get(entry.conversation)
+            number = numbers.get(entry.conversation)
             if number is None:
                 number = self._number(entry.conversation)
+            rows.append(to_row(entry, number))
             if post_id is not None:
                 posts.append((entry.session, post_id, fact.seq))
+            elif type(fact) is Messages:
+                continue
             elif type(fact) is Gone:
                 if fact.for_good:
                     gone.append((entry.session,))
             elif isinstance(fact, CORRECTIONS):
                 corrections.append(fact)
-            rows.append(to_row(entry, number))
         execute = self._db.executemany
         execute(INSERT, rows)
-        place = self._places.add
-        for seq, number, _, user, other, *_ in rows:
-            place(seq, number, user, other)
+        self._places.add(rows)
         if posts:
             execute("INSERT INTO post VALUES (?, ?, ?)", posts)
         if gone:  # nobody can repeat a post of theirs any more
