@@ -253,6 +253,11 @@ class Room:
         """Somebody came, went, or changed connection."""
         self._audience = None
 
+    def widen_audience(self, user: User) -> None:
+        """A member came: where many come, finding all of them again for each takes long."""
+        if self._audience is not None and self.key not in user.silenced:
+            self._audience += user.peers()
+
     def role(self, user: User) -> events.Role:
         """What a user is here."""
         return self.roles.get(user, events.MEMBER)
@@ -428,7 +433,7 @@ class State:
         if fact.owner:
             self._rank(room, user, events.OWNER)
         user.rooms[key] = room
-        room.forget_audience()
+        room.widen_audience(user)
 
     def _left(self, entry: Entry, fact: events.Left) -> None:
         room = self.rooms[names.key(fact.room)]

@@ -9,6 +9,7 @@ does it and its help are columns of the table in hub/dispatch.py.
 
 # No annotations from __future__: msgspec would have to compile the text of each, at every start.
 
+from functools import cache
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
@@ -458,6 +459,7 @@ _LABELS = {
 }
 
 
+@cache
 def usage(command: type[Command]) -> tuple[str, ...]:
     """How a person types it, e.g. `("/topic ROOM [TEXT]",)`; empty for what only programs say."""
     if command is Post:
