@@ -11,9 +11,9 @@ A reader with more than the soft limit waiting is given nothing more from memory
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from itertools import islice, pairwise
 from typing import Any, cast
 
 from selchat.connection import LEAST, Connection
@@ -41,6 +41,15 @@ such ticks who asks for little waits, however many ask for much."""
 _ALONE = 200
 """What one who waits alone may, and few share: fewer and larger commits do more."""
 
+_QUICK = 0.001
+"""Seconds that a commit may take while `CROWDED` is what it is."""
+
+_SLOWEST = 3.0
+"""Times as much as that, at most, on a slow disk."""
+
+_LOOKED_AT = 50
+"""Connections that are looked at to find out whether few wait or many."""
+
 _PAGE = 100
 """What a page for a reader that is behind takes from `TICK`."""
 
@@ -54,7 +63,7 @@ class Delivery:
     def __init__(self, hub: Hub, wake: Callable[[], None]) -> None:
         self._hub = hub
         self._wake = wake
-        self._hungry: dict[Connection, None] = {}  # what can be given more, in order
+        self._hungry: OrderedDict[Connection, None] = OrderedDict()  # what can be given more
         self._failed: dict[Connection, Exception] = {}  # what cannot go on, and why
         self._seq = hub.log.newest  # of the last entry told
         self.tick, self.crowded = TICK, CROWDED
@@ -159,11 +168,11 @@ class Delivery:
         """
         share = self.share
         share.left = self.tick
-        # Who only reads on waits for nobody's commands.
-        if waiting := sum(connection.catchup is None for connection in self._hungry):
-            share.left = max(self.crowded, _ALONE // waiting)
-        hungry, self._hungry = iter(self._hungry), {}
-        present = self._feed_pages(hungry)
+        # Who only reads on waits for nobody's commands. Of so many, the first few tell enough.
+        first = islice(self._hungry, _LOOKED_AT)
+        if waiting := sum(connection.catchup is None for connection in first):
+            share.left = max(self._crowded(), _ALONE // waiting)
+        present = self._feed_pages()
         for turn in range(len(present)):
             if turn and share.left <= 0:
                 break  # one at least, or pages could keep all from getting on
@@ -176,18 +185,28 @@ class Delivery:
             except Exception as error:  # noqa: BLE001  (it is told below)
                 self._failed[connection] = error
         share.among = 1
-        if rest := dict.fromkeys((*present, *hungry)):
-            self._hungry = rest | self._hungry
+        for connection in reversed(present):
+            self._hungry[connection] = None
+            self._hungry.move_to_end(connection, last=False)
+        if self._hungry:
             self._wake()
         failed, self._failed = self._failed, {}
         for connection, reason in failed.items():
             _end(connection, reason)
 
-    def _feed_pages(self, hungry: Iterator[Connection]) -> deque[Connection]:
+    def _crowded(self) -> int:
+        """What may be asked for in a tick while somebody waits. Where a commit takes long it is as
+        much more, or most of the time would be spent with waiting for the disk.
+        """
+        slow = self._hub.log.stats.usual / _QUICK
+        return int(self.crowded * min(max(1.0, slow), _SLOWEST))
+
+    def _feed_pages(self) -> deque[Connection]:
         """A page for each that is in the past, as far as there is time; give who is not, or was."""
         present: deque[Connection] = deque()
-        left = self.crowded
-        for connection in hungry:
+        left = self._crowded()
+        for _ in range(len(self._hungry)):
+            connection, _ = self._hungry.popitem(last=False)
             if connection.stream.full:
                 continue  # it will say so when it is drained
             if connection.catchup is None:

@@ -8,6 +8,9 @@ _KEPT = 1_000
 _SLOW = 0.1
 """Seconds above which a commit is slow: a pause that people notice."""
 
+_WEIGHT = 0.05
+"""Of the last commit in `usual`."""
+
 
 class Stats:
     """Figures of the commits since the start."""
@@ -17,6 +20,8 @@ class Stats:
         self.entries = 0
         self.slow = 0
         self.failed = 0
+        self.usual = 0.0
+        """Seconds that a commit has taken lately, on average: a single slow one is little in it."""
         self._seconds: deque[float] = deque(maxlen=_KEPT)
 
     def committed(self, seconds: float, entries: int) -> bool:
@@ -24,6 +29,7 @@ class Stats:
         self.commits += 1
         self.entries += entries
         self._seconds.append(seconds)
+        self.usual += (min(seconds, _SLOW) - self.usual) * _WEIGHT
         slow = seconds > _SLOW
         self.slow += slow
         return slow
