@@ -219,13 +219,14 @@ class SqliteLog:
 
     def _number(self, name: str) -> int:
         """The number of a conversation; it is given one if it has none."""
-        found = self._db.execute("SELECT id FROM conversation WHERE name = ?", (name,)).fetchone()
-        if found is None:
-            insert = "INSERT INTO conversation (name) VALUES (?) RETURNING id"
-            found = self._db.execute(insert, (name,)).fetchone()
+        # Mostly it is a new one that is not remembered.
+        made = self._db.execute("INSERT OR IGNORE INTO conversation (name) VALUES (?)", (name,))
+        number = made.lastrowid
+        if not made.rowcount or number is None:
+            find = "SELECT id FROM conversation WHERE name = ?"
+            number = self._db.execute(find, (name,)).fetchone()[0]
         if len(self._numbers) >= _NAMES:
             self._numbers.clear()
-        number: int = found[0]
         self._numbers[name] = number
         return number
 
