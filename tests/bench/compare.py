@@ -4,8 +4,9 @@
 
 Runs go A B C, A B C, …, each with a fresh server on a CPU of its own, where there are two; a table
 shows medians, and ratios to the first. ngIRCd and InspIRCd take part where they are installed
-(without their throttles). The clients are Python too: where the server is not busy, they were the
-limit, and the CPU for each delivery is the figure that counts.
+(without their throttles), and so does another version of selchat, if SELCHAT_BENCH_BEFORE names its
+checkout. The clients are Python too: where the server is not busy, they were the limit, and the CPU
+for each delivery is the figure that counts.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
+BEFORE = Path(os.environ.get("SELCHAT_BENCH_BEFORE", "/nowhere"))
+"""The checkout of another version, to be compared with this one."""
 
 _START = 20.0
 """Seconds until a server accepts, at most."""
@@ -60,12 +62,13 @@ class Contestant(NamedTuple):
     command: Callable[[Path, int], list[str]]
     needs: str = ""  # a program that must be installed
     batch: int = 512  # how many log-ins may be under way
+    root: Path = ROOT  # where it is imported from
 
 
-def _selchat(*flags: str) -> Callable[[Path, int], list[str]]:
+def _selchat(*flags: str, root: Path = ROOT) -> Callable[[Path, int], list[str]]:
     def command(folder: Path, port: int) -> list[str]:
         where = ["--host", "127.0.0.1", "--port", str(port), "--data", str(folder / "data")]
-        return [sys.executable, str(ROOT / "bin" / "selchat-server"), *where, *flags]
+        return [sys.executable, str(root / "bin" / "selchat-server"), *where, *flags]
 
     return command
 
@@ -92,6 +95,8 @@ def _irc(program: str, config: str, *flags: str) -> Callable[[Path, int], list[s
 CONTESTANTS = {
     "selchat": Contestant("text", _selchat()),
     "selchat, memory": Contestant("text", _selchat("--store", "memory")),
+    "before": Contestant("text", _selchat(root=BEFORE), root=BEFORE),
+    "before, memory": Contestant("text", _selchat("--store", "memory", root=BEFORE), root=BEFORE),
     "selchat, JSON": Contestant("json", _selchat()),
     "selchat, TLS": Contestant("tls text", _selchat()),
     "selchat, JSON in TLS": Contestant("tls json", _selchat()),
@@ -115,7 +120,8 @@ CONTESTANTS = {
 
 def installed(contestant: Contestant) -> bool:
     """Whether it can be started here."""
-    return not contestant.needs or shutil.which(contestant.needs) is not None
+    there = not contestant.needs or shutil.which(contestant.needs) is not None
+    return there and contestant.root.is_dir()
 
 
 class Running(NamedTuple):
@@ -185,7 +191,7 @@ def running(
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONPATH": str(contestant.root), "PYTHONUNBUFFERED": "1"},
             )
         try:
             if cpu is not None and hasattr(os, "sched_setaffinity"):

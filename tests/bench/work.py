@@ -42,7 +42,10 @@ class Work(NamedTuple):
         return busy + self.idle + self.silent // 100
 
 
-ALL = ("selchat", "selchat, memory", "InspIRCd", "ngIRCd", "asyncio streams", "threads")
+ALL = (
+    *("selchat", "selchat, memory", "before", "before, memory"),
+    *("InspIRCd", "ngIRCd", "asyncio streams", "threads"),
+)
 FEW = ("selchat", "InspIRCd", "asyncio streams")
 _ALOUD = Work(rooms=1, members=200, writers=20, bursts=True)
 TONGUES = ("selchat", "selchat, JSON", "selchat, TLS", "selchat, JSON in TLS", "selchat, mixed")

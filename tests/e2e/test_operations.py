@@ -326,7 +326,7 @@ def test_check_finds_a_log_sound_while_people_talk(serve: Start, folder: Path) -
 DAMAGES = {
     "DELETE FROM entry WHERE seq = 2": "state: the state that was saved",
     "UPDATE entry SET fact = x'00' WHERE seq = 4": "entries: entry 4 cannot be read",
-    "DROP INDEX entry_by_user": "tables: entry_by_user is missing",
+    "DROP INDEX entry_by_corrected": "tables: entry_by_corrected is missing",
     "UPDATE post SET seq = seq + 1": "posts: ",
     "DELETE FROM conversation WHERE id = 1": "which is not there",
     "UPDATE snapshot SET state = x'00'": "state: the saved state cannot be read",

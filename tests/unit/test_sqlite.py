@@ -154,6 +154,119 @@ def test_the_index_is_filled_and_merged_in_small_steps(open_log: Open, folder: P
     assert search.unindexed(db) == 0
 
 
+def places(log: SqliteLog) -> tuple[int, int]:
+    """How many places are in the table, and up to which entry that is to be believed."""
+    (count,) = log._db.execute("SELECT count(*) FROM place").fetchone()
+    (filed,) = log._db.execute("SELECT value FROM meta WHERE key = 'filed'").fetchone()
+    return count, int(filed)
+
+
+def many(first: int, count: int) -> list[Entry]:
+    """Direct messages between ten users, each with the next."""
+    return [
+        entry(seq, f"@{seq % 10}:{seq % 10 + 1}", (seq % 10 + 1, seq % 10 + 2))
+        for seq in range(first, first + count)
+    ]
+
+
+def tidy_up(log: SqliteLog) -> None:
+    while log.tidy(idle=True):
+        pass
+
+
+def expect_all(log: SqliteLog, written: list[Entry]) -> None:
+    for key in range(10):
+        name = f"@{key}:{key + 1}"
+        of = [one for one in written if one.conversation == name]
+        assert log.before(name, None, 10_000) == log.conversation(name, 0, 10_000) == of
+        assert log.before(name, 500, 7) == [one for one in of if one.seq < 500][-7:]
+        own = [one for one in written if key in one.users]
+        assert log.personal(key, 0, 10_000) == own
+        assert log.personal(key, 700, 9) == [one for one in own if one.seq > 700][:9]
+
+
+def test_places_are_filed_in_slices_and_all_is_found_meanwhile(
+    open_log: Open, folder: Path, tmp_path: Path
+) -> None:
+    log = open_log(full=False)
+    written = many(1, 1_000)
+    fill(log, *written)
+    assert places(log) == (0, 0)
+    log.tidy(idle=False)
+    assert places(log) == (0, 0), "there are too few to begin with while others wait"
+    log.tidy(idle=True)
+    count, filed = places(log)
+    assert (0 < count < 3_000, filed) == (True, 0), "a slice, which is not asked for yet"
+    more = many(1_001, 50)
+    fill(log, *more)
+    written += more
+    expect_all(log, written)
+    again = open_log(crashed(log, folder, tmp_path / "copy"))
+    assert places(again) == (count, 0)
+    expect_all(again, written)
+    for each in (log, again):
+        steps = 0
+        while each.tidy(idle=True):
+            steps += 1
+            expect_all(each, written)
+        assert 3 < steps < 100
+        assert places(each) == (3_150, 1_050)
+        expect_all(each, written)
+        more = many(1_051, 5)
+        fill(each, *more)
+        expect_all(each, written + more)
+
+
+def test_many_that_are_not_filed_do_not_wait_for_an_idle_moment(open_log: Open) -> None:
+    log = open_log(full=False)
+    written = many(1, 10_000)
+    fill(log, *written)
+    steps = 0
+    while places(log)[1] == 0:
+        log.tidy(idle=False)
+        steps += 1
+        assert steps < 100
+    assert steps > 20
+    assert places(log) == (30_000, 10_000)
+
+
+def test_filing_that_fails_harms_nothing_and_is_done_later(open_log: Open) -> None:
+    log = open_log(full=False)
+    written = many(1, 1_000)
+    fill(log, *written)
+    log.tidy(idle=True)
+    disk = BadDisk(log)
+    for failing in ("INSERT OR IGNORE INTO place", "COMMIT", "UPDATE meta", "BEGIN"):
+        disk.fail(failing)
+        with pytest.raises(StoreError):
+            tidy_up(log)
+        disk.heal()
+        expect_all(log, written)
+        fill(log, *(more := many(len(written) + 1, 10)))
+        written += more
+    tidy_up(log)
+    assert places(log) == (3 * len(written), len(written))
+    expect_all(log, written)
+
+
+def test_what_was_split_in_a_commit_that_failed_is_whole_again(open_log: Open) -> None:
+    log = open_log(full=False)
+    fact = events.Messages(5, AT, "#dev", "alice", ["one", "two", "three"])
+    several = Entry(fact, "#dev", (1, 2), 7, None, 1)
+    fill(log, several)
+    disk = BadDisk(log)
+    disk.fail("COMMIT")
+    log.append(Entry(events.Deleted(6, AT, "#dev", 4, "alice", "alice"), "#dev", (1,), 7, None, 1))
+    with pytest.raises(StoreError):
+        log.commit()
+    disk.heal()
+    fill(log, entry(6))
+    tidy_up(log)
+    assert log.conversation("#dev", 0, 10) == [*several.each(), entry(6)]
+    assert log.personal(2, 0, 10) == several.each()
+    assert places(log) == (4, 6)
+
+
 def test_an_index_that_merges_by_itself_does_so_no_longer(open_log: Open, folder: Path) -> None:
     open_log().close()
     with closing(sqlite3.connect(folder / FILE)) as db:
@@ -208,7 +321,7 @@ def expect_only_the_old(log: SqliteLog) -> None:
     ("failing", "after"),
     [
         ("BEGIN", 0),
-        ("INSERT INTO conversation", 0),
+        ("INSERT OR IGNORE INTO conversation", 0),
         ("INSERT INTO entry", 0),
         ("INSERT INTO entry", 1),
         ("INSERT INTO post", 0),

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from selchat.errors import Refusal
 from selchat.model import commands, events, names
-from selchat.model.clean import clean, clean_line
+from selchat.model.clean import clean, clean_line, plain
 from selchat.model.commands import Command
+from selchat.model.entries import TOGETHER
 from selchat.model.events import Error, Event
 from selchat.wire import Tongue
 from selchat.wire.framing import TOO_LONG, Lines
@@ -328,3 +329,64 @@ def test_any_command_is_read_as_it_was_sent(command: Command) -> None:
     line = encode_command(command)
     assert line.count(b"\n") == 1
     assert list(Jsonl(10**6).receive(line)) == [command]
+
+
+TYPED = [
+    b"#dev hi\n",
+    b"#dev hi\n",
+    "#dev привет\n".encode(),
+    b"#dev  two  spaces \n",
+    b"#dev \n",
+    b"#dev   \n",
+    b"#dev\n",
+    b"#devil hi\n",
+    b"#dev a\tb\x1b[2Jc\x7f\n",
+    b"#dev return\r\n",
+    b"#dev in\rside\n",
+    b"#dev \xff\n",
+    b"#dev \xe2\x80\xa8\n",
+    b" #dev hi\n",
+    b"\n",
+    b"@bob hi\n",
+    b"/who\n",
+    b"#dev unfinished",
+    b"#dev " + b"x" * 300 + b"\n",
+]
+
+
+def said(tongue: Text, data: bytes) -> list[Command | Error]:
+    """What comes of it, one by one. Where it says that a text is plain, that is so."""
+    found: list[Command | Error] = []
+    for item in tongue.receive(data):
+        if isinstance(item, commands.Posts):
+            found += item.each()
+            assert 0 < len(item.texts) <= TOGETHER
+            assert not item.plain or all(map(plain, item.texts))
+        else:
+            found.append(item)
+    return found
+
+
+@given(
+    chunks=st.lists(st.lists(st.sampled_from(TYPED), max_size=25).map(b"".join), max_size=4),
+    limit=st.sampled_from([64, 4_096]),
+)
+def test_lines_that_come_together_are_what_they_are_line_by_line(
+    chunks: list[bytes], limit: int
+) -> None:
+    together, apart = Text(limit), Text(limit)
+    for tongue in (together, apart):
+        list(tongue.receive(b"alice\n"))
+        tongue.welcomed()
+    for data in chunks:
+        pieces = re.findall(rb"[^\n]*\n|[^\n]+", data)
+        assert said(together, data) == [item for piece in pieces for item in said(apart, piece)]
+
+
+def test_many_lines_to_one_place_are_taken_ten_at_a_time() -> None:
+    tongue = Text(4_096)
+    tongue.welcomed()
+    list(tongue.receive(b"#dev first\n"))
+    items = list(tongue.receive(b"".join(b"#dev %d\n" % number for number in range(25))))
+    assert all(isinstance(item, commands.Posts) and item.plain for item in items)
+    assert [len(item.texts) for item in items if isinstance(item, commands.Posts)] == [10, 10, 5]
