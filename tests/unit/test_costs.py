@@ -191,15 +191,14 @@ def test_a_message_takes_so_many_lines(to: str, said: str, most: int) -> None:
 
 
 def test_a_writer_takes_so_many_lines_however_many_its_messages() -> None:
-    taken = []
     for count in (1, 9):
         stage = room_of(30)
-        for writers in (1, 1, 9):
+        taken = []
+        for writers in (9, 1, 9):  # the first time is another: where they speak is not known
             for number in range(writers):
                 write(stage, count, f"t{number}")
             taken.append(lines_run(stage.tick))
-    assert (taken[2] - taken[1]) / 8 <= 210
-    assert (taken[5] - taken[4]) / 8 <= 210
+        assert (taken[2] - taken[1]) / 8 <= 210
 
 
 def test_a_reader_takes_so_many_lines_however_many_the_messages() -> None:
