@@ -89,6 +89,8 @@ def _as_they_are(posts: commands.Posts, most: int) -> bool:
     """Whether these can be said as they are: each is one clean line of `most` characters or less
     (0: of any number).
     """
+    if 0 < posts.plain <= most:
+        return True
     texts = posts.texts
     if not posts.plain and any(clean(text) != text or "\n" in text for text in texts):
         return False

@@ -93,12 +93,13 @@ class Post(Command):
 class Posts(Struct, gc=False):
     """Neighbouring posts of text to one target: what the text tongue makes of lines that came
     together, since it takes little more work to handle them at once than one of them. Where they
-    are `plain` (clean.py) nobody has to look at them again.
+    are `plain` (clean.py) nobody has to look at them again: that is how many characters they have
+    together, or a little more, and else 0.
     """
 
     to: str
     texts: list[str]
-    plain: bool = False
+    plain: int = 0
     id: None = None
 
     def each(self) -> list[Post]:

@@ -57,7 +57,7 @@ class Text:
         same = text.startswith(aim) and controls(data) == len(texts)
         if not same or not all(map(str.strip, texts)):
             return self._receive(data)
-        to, clear = aim[:-1], text.isascii()
+        to, clear = aim[:-1], len(text) if text.isascii() else 0
         if len(texts) <= TOGETHER:
             return iter((Posts(to, texts, clear),))
         starts = range(0, len(texts), TOGETHER)
