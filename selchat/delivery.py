@@ -112,17 +112,18 @@ class Delivery:
         fact, but, command = item.entry.fact, item.but, item.command
         self._seq = fact.seq
         chunks: dict[type[Tongue], bytes] = {}
+        kind: type[Tongue] | None = None
+        chunk = b""
         peers: Any = item.peers  # all of them are connections
         for connection in peers:
             if connection in but or connection.tongue is None:
                 continue
             tongue = type(connection.tongue)
-            chunk = chunks.get(tongue)
-            if chunk is None:
-                try:
-                    chunk = chunks[tongue] = tongue.encode(fact, item.own)
-                except Exception:  # noqa: BLE001  (it is logged)
-                    chunk = chunks[tongue] = _encode(tongue, fact, item.own)
+            if tongue is not kind:
+                kind = tongue
+                if tongue not in chunks:
+                    chunks[tongue] = _encode(tongue, fact, item.own)
+                chunk = chunks[tongue]
             stream = connection.stream
             if connection.catchup is None and not stream.full:
                 stream.write(chunk)

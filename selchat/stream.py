@@ -84,6 +84,7 @@ class Streams:
         self.loop = loop
         self.limits = limits
         self.soft = limits.soft  # looked at for each write
+        self._easy = min(limits.soft, limits.write_budget)
         self.unsent: dict[Stream, None] = {}  # in order; each once, for its budget
         self.open = 0
         self.read = 0  # bytes, in this tick
@@ -93,9 +94,25 @@ class Streams:
     def flush(self) -> None:
         """Send what was queued since the last call, one `send` for each stream."""
         self.read = 0
+        easy = self._easy
         unsent, self.unsent = self.unsent, {}
         for stream in unsent:
             try:
+                out = stream._out
+                # Nearly always nothing has been waiting since an earlier tick, as then it would not
+                # only be read, and all is sent at once: then there is nothing else to see to.
+                if out and stream._mask == READ and stream.waiting <= easy and stream.state == OPEN:
+                    data = out[0] if len(out) == 1 else b"".join(out)
+                    try:
+                        sent = stream._socket.send(data)
+                    except OSError:
+                        sent = 0  # the same again, and it is seen to there
+                    if sent == len(data):
+                        stream._out = None
+                        stream.waiting = 0
+                        continue
+                    out[:] = [data]
+                    stream._took(out, sent)
                 stream.flush()
             except Exception as error:
                 log.exception("%r failed and is closed", stream)
@@ -143,13 +160,15 @@ class Stream:
         if self.state != OPEN:
             return
         shared = self._shared
+        size = len(data)
         if self._out is None:
             self._out = [data]
             shared.unsent[self] = None
         else:
             self._out.append(data)
-        self.waiting = waiting = self.waiting + len(data)
-        if waiting > shared.soft and (not self.full or waiting > shared.limits.hard):
+            size += self.waiting
+        self.waiting = size
+        if size > shared.soft and (not self.full or size > shared.limits.hard):
             self.full = True
             shared.unsent[self] = None  # for its interest in reading, or its end
 
@@ -224,33 +243,14 @@ class Stream:
         """Try to send, then wait for exactly what is needed next."""
         if self.state == CLOSED:
             return
-        out = self._out
         try:
-            if out is not None:
-                if self._offset == 0 and self.waiting <= self._shared.limits.write_budget:
-                    data = out[0] if len(out) == 1 else b"".join(out)
-                    sent = self._socket.send(data)
-                    if sent == self.waiting:
-                        self._out = None
-                        self.waiting = 0
-                        if self._mask == READ and self.state == OPEN and not self.full:
-                            return  # as nearly always: nothing else has to change
-                    else:
-                        out[:] = [data]
-                        self._took(out, sent)
-                else:
-                    self._send_some(out)
+            if self._out is not None:
+                self._send_some(self._out)
         except (BlockingIOError, InterruptedError):
             pass
         except OSError as error:
             self.abort(error.strerror or str(error))
             return
-        self._see_to_the_rest()
-
-    # Inside
-
-    def _see_to_the_rest(self) -> None:
-        """After sending: end, go on, or wait, whichever is due."""
         limits = self._shared.limits
         if self.waiting > limits.hard:
             self.abort(f"{self.waiting} bytes were waiting to be read by it")
@@ -263,6 +263,8 @@ class Stream:
                 self.owner.drained()
         if self.state != CLOSED:
             self._interest()
+
+    # Inside
 
     def _send_some(self, out: list[bytes]) -> None:
         """Send as much of the first buffer as the budget lets through."""

@@ -58,24 +58,24 @@ def say_all(hub: Hub, session: Session, posts: commands.Posts) -> bool:
     """Say several things at once, if nothing stands against any of them, and it is told to no more
     people than the room, or the one user; False: say them one by one.
     """
-    author, texts, aim, peer = session.user, posts.texts, session.aim, session.peer
-    if hub.failing is not None or author.blockers or len(author.sessions) > 1:
-        return False
-    if not _as_they_are(posts, hub.settings.message_size):
+    texts, aim, peer = posts.texts, session.aim, session.peer
+    if hub.failing is not None or not _as_they_are(posts, hub.settings.message_size):
         return False
     if aim is None or aim.changes != hub.state.changes or aim.to != posts.to:
         try:
-            aim = session.aim = _aim(hub, author, posts.to)
+            aim = session.aim = _aim(hub, session.user, posts.to)
         except Refusal:
             return False
+    if not aim.simple:
+        return False
     but: tuple[Peer, ...] = ()
     if aim.room is not None:
         peers = aim.room.audience()
         but = (peer,) if peer is not None else ()
-    elif (user := aim.user) is None or user is author or not aim.heard or user.away is not None:
+    elif aim.user is None or aim.user.away is not None:
         return False
     else:
-        peers = user.peers()
+        peers = aim.user.peers()
     entry = (
         hub.say_all(session, aim, texts)
         if len(texts) > 1
@@ -100,16 +100,19 @@ def _as_they_are(posts: commands.Posts, most: int) -> bool:
 def _aim(hub: Hub, author: User, to: str) -> Aim:
     """Where `author` may say something. Raises a `Refusal` where it may not."""
     changes = hub.state.changes
+    simple = not author.blockers and len(author.sessions) == 1
     mark, name = target(to)
     if mark == "#":
         room = hub.own_room(author, name)
         not_muted(author, room)
-        return Aim(to, changes, "#" + room.name, entries.room(room.key), (), room)
+        conversation = entries.room(room.key)
+        return Aim(to, changes, "#" + room.name, conversation, (), room, simple=simple)
     user = hub.user(name, author)
     heard = author not in user.blocked  # else it looks as if the user was away
     users = (author.id, user.id) if heard and user is not author else (author.id,)
     conversation = entries.pair(author.id, user.id)
-    return Aim(to, changes, "@" + user.name, conversation, users, user, heard)
+    simple = simple and heard and user is not author
+    return Aim(to, changes, "@" + user.name, conversation, users, user, heard, simple)
 
 
 def checked(hub: Hub, text: str) -> str:

@@ -146,10 +146,13 @@ class Aim:
     """Where a session may say something: found and checked once, and good until `State.changes`
     is another number. `to` is what the session called it.
 
-    It is a room, or a user, by whom one is `heard` who has not blocked the session's user.
+    It is a room, or a user, by whom one is `heard` who has not blocked the session's user. Where it
+    is `simple` nobody else is to be told, and all of them are.
     """
 
-    __slots__ = ("changes", "conversation", "heard", "name", "room", "to", "user", "users")
+    __slots__ = (
+        *("changes", "conversation", "heard", "name", "room", "simple", "to", "user", "users"),
+    )
 
     def __init__(
         self,
@@ -160,6 +163,7 @@ class Aim:
         users: tuple[int, ...],
         where: Room | User,
         heard: bool = True,
+        simple: bool = False,
     ) -> None:
         self.to = to
         self.changes = changes
@@ -169,6 +173,7 @@ class Aim:
         self.room = where if isinstance(where, Room) else None
         self.user = where if isinstance(where, User) else None
         self.heard = heard
+        self.simple = simple
 
 
 class Session:
