@@ -31,6 +31,7 @@ from selchat.model.entries import Entry, room
 from selchat.operators import StillWorld
 from selchat.settings import ServerSettings
 from selchat.store import search
+from selchat.store.places import Places
 from selchat.store.sqlite import FILE, SqliteLog
 from tests.bench.load import Client, Deadline, interleaved, medians, percentile, serve
 from tests.e2e.harness import PATIENCE, SERVER, LineReader, environment
@@ -144,6 +145,9 @@ def build(folder: Path, entries: int) -> None:
         while search.index(db, _TOGETHER):
             pass
         db.execute("INSERT INTO search (search) VALUES ('optimize')")
+        places = Places(db)
+        while places.file():
+            pass
 
 
 def _entries(count: int) -> Iterator[Entry]:
