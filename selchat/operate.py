@@ -21,8 +21,8 @@ from selchat.settings import ServerSettings
 from selchat.status import Status, lines
 from selchat.store.backup import backup
 from selchat.store.check import check, count
+from selchat.store.database import FILE
 from selchat.store.folder import Held, data_folder
-from selchat.store.sqlite import FILE
 
 
 class Asked(NamedTuple):

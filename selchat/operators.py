@@ -22,7 +22,8 @@ from selchat.hub import admin
 from selchat.hub.hub import Hub, not_stored
 from selchat.hub.state import Cancellable
 from selchat.settings import ServerSettings
-from selchat.store.sqlite import FILE, SqliteLog
+from selchat.store.database import FILE
+from selchat.store.sqlite import SqliteLog
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)

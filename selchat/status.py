@@ -13,7 +13,7 @@ from selchat import __version__
 from selchat.connection import Connection
 from selchat.gate import resident
 from selchat.hub.hub import Hub
-from selchat.store.sqlite import FILE, WAL
+from selchat.store.database import FILE, WAL
 
 
 class Commits(Struct):

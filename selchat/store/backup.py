@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from selchat.errors import StoreError
-from selchat.store.sqlite import FILE, reader, why
+from selchat.store.database import FILE, reader, why
 
 
 def backup(folder: Path, target: Path, *, force: bool = False) -> int:

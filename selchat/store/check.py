@@ -18,8 +18,8 @@ from selchat.errors import StartError
 from selchat.model.entries import Correction, Entry
 from selchat.model.events import AnyFact, Message, Messages
 from selchat.store import search
+from selchat.store.database import FILE, reader, why
 from selchat.store.schema import MIGRATIONS, migrate
-from selchat.store.sqlite import FILE, reader, why
 
 _PAGE = 1_000
 """Rows read at a time."""

@@ -12,7 +12,6 @@ Hazards, and what is done about them:
 
 from __future__ import annotations
 
-import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ from selchat.errors import StartError, StoreError, Trimmed
 from selchat.model.entries import CORRECTIONS, Correction, Entry, corrected, overtaken
 from selchat.model.events import Gone, Message, Messages
 from selchat.store import Query, search
+from selchat.store.database import CHECKPOINT, DAMAGED, FILE, WAL, configure, connect, why
 from selchat.store.folder import Held
 from selchat.store.places import Places, mine
 from selchat.store.rows import ALL, BEYOND, INSERT, ONE, decode, encode, entries, split, to_row
@@ -35,25 +35,11 @@ from selchat.store.schema import migrate
 from selchat.store.stats import Stats
 from selchat.store.trim import trim
 
-FILE = "log.sqlite3"
-WAL = FILE + "-wal"
-
 _NAMES = 50_000
 """Conversations whose number is remembered; asking for one costs some microseconds."""
 
 _PAGE = 1_000
 """Entries read at a time where all are read."""
-
-_CACHE = 4_096
-"""KiB of pages that SQLite keeps. The system keeps them too, so this saves calls, not reading; and
-it counts against what the server may take."""
-
-_BUSY = 0.2
-"""Seconds to wait for another program that writes to the file, which none should: all wait."""
-
-_CHECKPOINT = 4 * 2**20
-"""Bytes of write-ahead log at which a checkpoint is made, in 2 to 4 ms: each page that is read is
-looked for there. It syncs twice, which is little after so many commits."""
 
 _INDEX = 50
 """Entries taken into the index for search at a time: 1 or 2 ms, with its merging. When so many are
@@ -68,8 +54,6 @@ _FILE = 10_000
 _BEHIND, _FAR_BEHIND = 10_000, 100_000
 """Entries not in it between which it waits for an idle moment: more are said than it could keep up
 with, and each takes twice as long as all else that is done for it."""
-
-_DAMAGED = "the log is damaged: stop the server and restore a backup"
 
 _ROW = "SELECT seq, conversation, user, other, fact FROM entry WHERE seq = ?"
 _CORRECTED_BEFORE = """
@@ -100,9 +84,9 @@ class SqliteLog:
         with ExitStack() as undo:
             undo.callback(self._held.release)
             try:
-                self._db = _open(self._path)
+                self._db = connect(self._path)
                 undo.callback(self._db.close)
-                _configure(self._db, self._synchronous)
+                configure(self._db, self._synchronous)
                 migrate(self._db)
                 search.prepare(self._db)
                 self.id = self._kept("id", 8)
@@ -359,7 +343,7 @@ class SqliteLog:
         except sqlite3.Error as error:
             raise self._unread(error) from error
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
-            raise StoreError(f"{_DAMAGED} ({error})") from error
+            raise StoreError(f"{DAMAGED} ({error})") from error
 
     def _ask(
         self, sql: str, values: tuple[int | str, ...], see_pending: bool = True
@@ -407,7 +391,7 @@ class SqliteLog:
         enough = 0 if idle else _INDEX
         try:
             size = self._path.with_name(WAL).stat().st_size
-            self._folded = size > _CHECKPOINT and not self._folded
+            self._folded = size > CHECKPOINT and not self._folded
             if self._folded:
                 self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 return True  # that is enough for once
@@ -475,44 +459,3 @@ class SqliteLog:
 
 def _until(limit: int, found: Iterator[Entry]) -> list[Entry]:
     return list(islice(found, limit))
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    # SQLite gives the files beside it the mode of this one.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    return sqlite3.connect(path, isolation_level=None, cached_statements=256, timeout=_BUSY)
-
-
-def _configure(db: sqlite3.Connection, synchronous: str) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute(synchronous)
-    db.execute("PRAGMA wal_autocheckpoint = 0")
-    db.execute(f"PRAGMA journal_size_limit = {_CHECKPOINT}")  # so that its size says what is due
-    db.execute("PRAGMA secure_delete = ON")  # what was deleted is not to be found in the file
-    db.execute("PRAGMA temp_store = MEMORY")
-    db.execute(f"PRAGMA cache_size = -{_CACHE}")
-
-
-def reader(path: Path) -> sqlite3.Connection:
-    """A connection that changes nothing, for another process than the one that holds the log.
-
-    Raises sqlite3.Error where there is no such file.
-    """
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=60)
-
-
-def why(error: Exception) -> str:
-    """One line for a person: what is wrong with the disk or the file, and what helps."""
-    name = getattr(error, "sqlite_errorname", "")
-    if name == "SQLITE_FULL":
-        return "the disk is full: free some space"
-    if name.startswith("SQLITE_READONLY"):
-        return "the log may not be written: check its owner, its mode and its file system"
-    if name.startswith("SQLITE_CORRUPT") or name == "SQLITE_NOTADB":
-        return _DAMAGED
-    if name.startswith("SQLITE_IOERR"):
-        return f"the disk reports an error ({error}): check it"
-    if name.startswith("SQLITE_BUSY"):
-        return "another program holds the log: end it"
-    return str(error)

@@ -31,8 +31,9 @@ from selchat.model.entries import Entry, room
 from selchat.operators import StillWorld
 from selchat.settings import ServerSettings
 from selchat.store import search
+from selchat.store.database import FILE
 from selchat.store.places import Places
-from selchat.store.sqlite import FILE, SqliteLog
+from selchat.store.sqlite import SqliteLog
 from tests.bench.load import Client, Deadline, interleaved, medians, percentile, serve
 from tests.e2e.harness import PATIENCE, SERVER, LineReader, environment
 

@@ -17,7 +17,8 @@ from selchat.model import events
 from selchat.model.entries import Entry
 from selchat.store.backup import backup
 from selchat.store.check import Findings, check, count
-from selchat.store.sqlite import FILE, SqliteLog
+from selchat.store.database import FILE
+from selchat.store.sqlite import SqliteLog
 
 AT = "2026-01-31T12:00:00.123Z"
 

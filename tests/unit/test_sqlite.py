@@ -18,8 +18,9 @@ from selchat.errors import StartError, StoreError
 from selchat.model import events
 from selchat.model.entries import Entry
 from selchat.store import search
+from selchat.store.database import FILE
 from selchat.store.schema import MIGRATIONS
-from selchat.store.sqlite import FILE, SqliteLog
+from selchat.store.sqlite import SqliteLog
 from tests.unit.bad_disk import BROKEN, CORRUPT, FULL, READ_ONLY, UNREADABLE, BadDisk
 from tests.unit.test_store import entry, fill, seqs
 

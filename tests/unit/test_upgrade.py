@@ -19,8 +19,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from selchat.store import Query
+from selchat.store.database import FILE
 from selchat.store.schema import APPLICATION_ID, MIGRATIONS
-from selchat.store.sqlite import FILE, SqliteLog
+from selchat.store.sqlite import SqliteLog
 from tests.unit.bad_disk import DiskStage
 
 CORPUS = Path(__file__).resolve().parents[1] / "corpus" / "store"
