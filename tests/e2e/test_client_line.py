@@ -440,6 +440,7 @@ def test_a_vanished_terminal_ends_it(server: ServerProcess, alice: Open, bob: Te
 def test_a_crash_gives_the_terminal_back_and_says_why(server: ServerProcess, screen: Open) -> None:
     script = (
         "import sys\n"
+        "input()\n"
         "from selchat.client import complete, line\n"
         "def crash(*_): raise RuntimeError('a mistake')\n"
         "line.complete = crash\n"
@@ -455,7 +456,8 @@ def test_a_crash_gives_the_terminal_back_and_says_why(server: ServerProcess, scr
         command=(sys.executable,),
         PYTHONPATH=str(ROOT),
     )
-    before = one.mode()
+    before = one.mode()  # while it waits for a line
+    one.types("\r")
     one.sees("* welcome alice")
     one.types("x\t")
     one.sees("Traceback", "RuntimeError: a mistake", "selchat-client: an error in selchat-client")
