@@ -61,7 +61,7 @@ def trim(
     while places.filed < newest:
         places.file()
         yield 0
-    _transact(db, lambda: split(db, places, before))  # what is below goes, the rest stays
+    _divide(db, places, before)  # what is below goes, the rest stays
     number, walked = -1, 0
     while numbers := [row[0] for row in db.execute(_CONVERSATIONS, (number, _LOOK))]:
         for number in numbers:
@@ -106,8 +106,18 @@ def _begin_of_newest(
         yield 0
     if left < 0:  # that row has more than are to be kept
         place -= left
-        _transact(db, lambda: split(db, places, place))
+        _divide(db, places, place)
     return place, walked
+
+
+def _divide(db: sqlite3.Connection, places: Places, seq: int) -> None:
+    """Give the entry with that `seq` a row of its own."""
+    try:
+        _transact(db, lambda: split(db, places, seq))
+    except BaseException:
+        places.undo(places.newest)
+        raise
+    places.committed()
 
 
 def _forget(db: sqlite3.Connection, rows: list[search.Row], alive: Callable[[int], bool]) -> None:

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selchat.errors import Trimmed
+from selchat.errors import StoreError, Trimmed
 from selchat.model import events
 from selchat.model.entries import Entry
 from selchat.store import Log, Query
 from selchat.store.memory import MemoryLog
 from selchat.store.sqlite import SqliteLog
+from tests.unit.bad_disk import BadDisk
 from tests.unit.playbook import Stage
 
 KINDS = ("memory", "sqlite")
@@ -60,6 +61,26 @@ def trim(log: Log, before: int = 0, keep: int = 0, alive: Callable[[int], bool] 
 
 def seqs(entries: list[Entry]) -> list[int]:
     return [one.seq for one in entries]
+
+
+def test_a_commit_that_fails_later_leaves_whole_what_was_divided(tmp_path: Path) -> None:
+    """Several messages in one entry came while the places of those before them were filed."""
+    log = SqliteLog(tmp_path)
+    fill(log, entry(1))
+    steps = log.trim(2, 0, bool)
+    assert next(steps) == 0
+    fact = events.Messages(4, "2026-01-31T12:00:00.123Z", "#dev", "alice", ["a", "b", "c"])
+    several = Entry(fact, "#dev", (), 1, None, 1)
+    fill(log, several, snapshot=False)
+    assert sum(steps) == 1
+    disk = BadDisk(log)
+    disk.fail("COMMIT")
+    log.append(entry(5))
+    with pytest.raises(StoreError):
+        log.commit()
+    disk.heal()
+    assert log.conversation("#dev", 1, 10) == several.each()
+    log.close()
 
 
 # What holds for every log
