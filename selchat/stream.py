@@ -226,10 +226,10 @@ class Stream:
         except OSError as error:
             self.abort(error.strerror or str(error))
             return
+        shared.read += len(data)
         if not data:
             self._ended()
         elif self.state == OPEN:
-            shared.read += len(data)
             self.owner.received(data)
 
     def crashed(self, error: Exception) -> None:  # noqa: ARG002  (logged by the caller)

@@ -19,6 +19,7 @@ from selchat.model.entries import Correction, Entry
 from selchat.model.events import AnyFact, Message, Messages
 from selchat.store import search
 from selchat.store.database import FILE, reader, why
+from selchat.store.rows import decode
 from selchat.store.schema import MIGRATIONS, migrate
 
 _PAGE = 1_000
@@ -30,8 +31,6 @@ _SHOWN = 10
 _LOOKED_UP = 2_000
 """Messages that are searched for by their words; that all of them are in the index is checked
 besides."""
-
-_decoder: msgspec.json.Decoder[AnyFact] = msgspec.json.Decoder(AnyFact)
 
 _ENTRIES = """
 SELECT seq, conversation, session, user, other, post_id, fact, author, corrects, more,
@@ -266,7 +265,7 @@ def _joined(found: Findings, row: tuple[Any, ...]) -> None:
 def _fact(found: Findings, seq: int, data: bytes) -> AnyFact | None:
     """The fact of an entry, if it can be read and is the right one."""
     try:
-        fact = _decoder.decode(data)
+        fact = decode(data)
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
         found.add("entries", f"entry {seq} cannot be read: {error}")
         return None
