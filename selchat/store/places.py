@@ -166,7 +166,8 @@ class Places:
     def _forget(self, until: int) -> None:
         """All up to there is filed."""
         self.filed = until
-        self.unfiled -= self._taken
+        # What was undone was counted as well.
+        self.unfiled = self.unfiled - self._taken if until < self.newest else 0
         tail, self._tail = self._tail, defaultdict(list)
         for key, seqs in tail.items():
             if seqs and seqs[-1] > until:
